@@ -1,0 +1,50 @@
+"""The command line of the converter, for `spark-mlx convert` and `python -m spark_mlx.convert`.
+
+Knows nothing that takes long to import, so that a help text is there at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the converter's arguments to a parser."""
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="SRC",
+        help="a checkpoint in the layout of SparkAudio/Spark-TTS-0.5B",
+    )
+    parser.add_argument("destination", type=Path, metavar="DST", help="the model folder to write")
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16"],
+        default="float32",
+        help="type of the language model's weights (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--quantize",
+        type=int,
+        choices=[8, 4],
+        help="bits of the language model's linear layers and embedding (default: not quantised)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a model folder at DST")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Converts and prints the report; errors are the caller's."""
+    from spark_mlx.convert import convert
+
+    report = convert(
+        arguments.source,
+        arguments.destination,
+        dtype=arguments.dtype,
+        quantize=arguments.quantize,
+        overwrite=arguments.force,
+        progress=sys.stderr.isatty(),
+    )
+    print(report)
+    return 0

@@ -1,0 +1,39 @@
+"""The `spark-mlx` command: parsing, and how errors become one line and an exit status.
+
+Sound, JSON and answers go to stdout; progress, notes and errors to stderr. Exit status 1 is a
+refusal or a failure, 2 a mistake in the command line, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from spark_mlx.cli.parser import build_parser
+from spark_mlx.errors import SparkError, UsageError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and gives back its exit status."""
+    args = build_parser().parse_args(argv)
+    if args.debug:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    try:
+        # Each command is a module that is imported only when it runs: MLX takes its time.
+        status: int = getattr(importlib.import_module(args.module), args.function)(args)
+        sys.stdout.flush()
+        return status
+    except SparkError as error:
+        if args.debug:
+            raise
+        print(f"spark-mlx: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except BrokenPipeError:
+        # Whoever read our output has left; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,87 @@
+"""`spark-mlx doctor`: is everything here that speech needs, and does it compute what it should?"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import sys
+
+import mlx.core as mx
+
+from spark_mlx import hub, player, selfcheck, voices
+from spark_mlx.cli.models import load_model
+from spark_mlx.errors import PlaybackError, SparkError
+from spark_mlx.version import __version__
+
+PACKAGES = ("mlx", "numpy", "safetensors", "tokenizers", "soundfile", "soxr", "huggingface_hub")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One line of the report; a finding that is not `ok` carries its remedy in `detail`."""
+
+    topic: str
+    ok: bool
+    detail: str
+
+
+def doctor(args: argparse.Namespace) -> int:
+    findings = [_versions(), _device(), _numbers(), _model(args), _voices(), _sound()]
+    if args.json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], ensure_ascii=False))
+    else:
+        for finding in findings:
+            print(f"{'ok' if finding.ok else '!!':<3}{finding.topic + ':':<10}{finding.detail}")
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def _versions() -> Finding:
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Finding("versions", True, f"spark-mlx {__version__}, {python}, {versions}")
+
+
+def _device() -> Finding:
+    device = mx.default_device()
+    if device.type == mx.gpu:
+        kind = "Metal" if mx.metal.is_available() else "CUDA"
+        return Finding("device", True, f"{kind} GPU")
+    if sys.platform == "darwin":
+        return Finding("device", False, "CPU only: this MLX found no Metal GPU, so speech is slow")
+    return Finding("device", True, "CPU")
+
+
+def _numbers() -> Finding:
+    checks = selfcheck.run()
+    worst = max(checks, key=lambda check: check.difference)
+    detail = f"{len(checks)} stages compared, worst is {worst.name} by {worst.difference:.1e}"
+    if worst.passed:
+        return Finding("numbers", True, detail)
+    return Finding("numbers", False, f"{detail}: this device computes something else; report it")
+
+
+def _model(args: argparse.Namespace) -> Finding:
+    try:
+        folder = hub.resolve(args.model)
+        config = load_model(args).config
+    except SparkError as error:
+        return Finding("model", False, str(error))
+    stored = f"{config.quantize}-bit" if config.quantize else config.dtype
+    return Finding("model", True, f"{folder}, stored in {stored}, {config.sample_rate} Hz")
+
+
+def _voices() -> Finding:
+    return Finding("voices", True, ", ".join(voices.names()) or "none saved yet")
+
+
+def _sound() -> Finding:
+    try:
+        devices = player.devices()
+    except PlaybackError as error:
+        return Finding("sound", False, str(error))
+    if not devices:
+        return Finding("sound", False, "no output device; files can still be written with -o")
+    return Finding("sound", True, ", ".join(device.name for device in devices))

@@ -1,0 +1,201 @@
+"""What `spark-mlx` understands. Imports nothing heavy, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TypeAlias
+
+from spark_mlx.labels import GENDERS, LEVELS
+from spark_mlx.version import __version__
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="spark-mlx",
+        description="Speech from text, in a voice cloned from a clip or made up from labels.",
+        epilog='example: spark-mlx say "Hello." -o hello.wav',
+    )
+    parser.add_argument("--version", action="version", version=f"spark-mlx {__version__}")
+    parser.add_argument("--debug", action="store_true", help="log, and show where errors come from")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_say(commands)
+    _add_voice(commands)
+    _add_download(commands)
+    _add_convert(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _command(
+    commands: Commands, name: str, function: str, summary: str, example: str
+) -> argparse.ArgumentParser:
+    """Adds a command that runs `function`, written "module:name" below `spark_mlx`."""
+    module, _, attribute = function.partition(":")
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(module=f"spark_mlx.{module}", function=attribute)
+    return parser
+
+
+def _add_say(commands: Commands) -> None:
+    say = _command(
+        commands,
+        "say",
+        "cli.say:say",
+        "speak a text, aloud or into a file",
+        '  spark-mlx say "Good morning." --voice alice -o morning.wav\n'
+        "  spark-mlx say -f letter.txt --gender male --pitch low\n"
+        '  echo "From a pipe." | spark-mlx say -',
+    )
+    source = say.add_mutually_exclusive_group(required=True)
+    source.add_argument("text", nargs="?", metavar="TEXT", help="what to say; - reads stdin")
+    source.add_argument("-f", "--file", metavar="FILE", help="a text file to say; - reads stdin")
+    say.add_argument(
+        "-v",
+        "--voice",
+        help="a saved voice's name, an .npz file, or an audio file to clone on the spot",
+    )
+    say.add_argument("--transcript", help="what that audio file says; brings the voice closer")
+    _add_style(say, "make a voice up instead: its")
+    say.add_argument(
+        "-o", "--output", metavar="FILE", help=".wav, .flac, .mp3 or .ogg; - writes a wav to stdout"
+    )
+    _add_model(say)
+    say.add_argument("--seed", type=int, default=0, help="another seed, another reading (0)")
+    say.add_argument("--temperature", type=float, default=0.8, help="0 is the likeliest (0.8)")
+    say.add_argument("--top-k", type=int, default=50, help="candidates at most, 0 is all (50)")
+    say.add_argument("--top-p", type=float, default=0.95, help="their probability, 1 is all (0.95)")
+
+
+def _add_voice(commands: Commands) -> None:
+    voice: argparse.ArgumentParser = commands.add_parser(
+        "voice", help="clone, create and manage voices", description="Clone and manage voices."
+    )
+    actions = voice.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    clone = _command(
+        actions,
+        "clone",
+        "cli.voice:clone",
+        "make a voice from a clip of someone speaking",
+        '  spark-mlx voice clone alice.wav --consent "Alice, by mail, 3 May"',
+    )
+    clone.add_argument("audio", help="a few seconds of clear speech, 0.3 s to 60 s")
+    clone.add_argument("--transcript", help="what the clip says; brings the voice closer")
+    clone.add_argument("--consent", default="", help="how the voice's owner agreed; is kept")
+    _add_saving(clone)
+
+    create = _command(
+        actions,
+        "create",
+        "cli.voice:create",
+        "make up a voice that belongs to nobody",
+        "  spark-mlx voice create --gender male --pitch low --seed 7 --name tom",
+    )
+    _add_style(create, "its")
+    create.add_argument("--pitch-value", type=int, help="exact mean pitch in mels, 0 to 1000")
+    create.add_argument("--speed-value", type=int, help="exact syllables a second, 0 to 10")
+    create.add_argument("--seed", type=int, default=0, help="another seed, another voice (0)")
+    _add_saving(create)
+
+    _command(actions, "list", "cli.voice:list_", "list the saved voices", "  spark-mlx voice list")
+    show = _command(
+        actions, "show", "cli.voice:show", "show what a voice holds", "  spark-mlx voice show alice"
+    )
+    show.add_argument("name", help="a saved voice's name or an .npz file")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    rename = _command(
+        actions,
+        "rename",
+        "cli.voice:rename",
+        "rename a saved voice",
+        "  spark-mlx voice rename alice alice-2026",
+    )
+    rename.add_argument("old")
+    rename.add_argument("new")
+    remove = _command(
+        actions,
+        "remove",
+        "cli.voice:remove",
+        "delete a saved voice",
+        "  spark-mlx voice remove alice",
+    )
+    remove.add_argument("name")
+
+
+def _add_download(commands: Commands) -> None:
+    download = _command(
+        commands,
+        "download",
+        "cli.models:download",
+        "fetch the published model and convert it",
+        "  spark-mlx download --quantize 8",
+    )
+    _add_precision(download)
+    download.add_argument("--force", action="store_true", help="fetch and convert again")
+
+
+def _add_convert(commands: Commands) -> None:
+    convert = _command(
+        commands,
+        "convert",
+        "cli.models:convert",
+        "turn a checkpoint in the published layout into a model folder",
+        "  spark-mlx convert Spark-TTS-0.5B my-model --dtype bfloat16",
+    )
+    convert.add_argument("source", metavar="SRC", help="the checkpoint's folder")
+    convert.add_argument("destination", metavar="DST", help="the model folder to write")
+    _add_precision(convert)
+    convert.add_argument("--force", action="store_true", help="replace a model folder at DST")
+
+
+def _add_doctor(commands: Commands) -> None:
+    doctor = _command(
+        commands,
+        "doctor",
+        "cli.doctor:doctor",
+        "check versions, device, model, numbers and sound",
+        "  spark-mlx doctor",
+    )
+    _add_model(doctor)
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_style(parser: argparse.ArgumentParser, whose: str) -> None:
+    parser.add_argument("--gender", choices=GENDERS, help=f"{whose} gender")
+    parser.add_argument("--pitch", choices=LEVELS, help=f"{whose} pitch (moderate)")
+    parser.add_argument("--speed", choices=LEVELS, help=f"{whose} speed (moderate)")
+
+
+def _add_saving(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="what to call it")
+    parser.add_argument("-o", "--output", metavar="FILE", help="save to this .npz file instead")
+    parser.add_argument("--force", action="store_true", help="replace a voice of that name")
+    _add_model(parser)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="a model folder or a hub id (the default model)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="what the LM computes in")
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="how the language model is stored (float32)",
+    )
+    parser.add_argument(
+        "--quantize",
+        type=int,
+        choices=(8, 4),
+        help="store the language model's layers in so many bits",
+    )

@@ -1,0 +1,44 @@
+"""The errors a caller can meet. Each says what happened, with which value, and what to do about it.
+
+The command line prints one as a single line and exits with status 1.
+"""
+
+
+class SparkError(Exception):
+    """Anything spark-mlx refuses or cannot do; the base of the classes below."""
+
+
+class UsageError(SparkError):
+    """Options of the command line that do not go together; exit status 2."""
+
+
+class ConfigError(SparkError):
+    """A configuration lacks a key, holds one nobody reads, or gives it an impossible value."""
+
+
+class ModelError(SparkError):
+    """A model folder or checkpoint is missing, incomplete, damaged or of another format."""
+
+
+class DownloadError(SparkError):
+    """The hub could not be reached or did not deliver what was asked for."""
+
+
+class TextError(SparkError):
+    """A text cannot be spoken."""
+
+
+class AudioError(SparkError):
+    """Sound cannot be read, written or used as a reference."""
+
+
+class VoiceError(SparkError):
+    """A saved voice is missing, damaged, or belongs to another codec."""
+
+
+class PlaybackError(SparkError):
+    """No sound can be played on this machine."""
+
+
+class GenerationError(SparkError):
+    """The language model gave no usable speech."""

@@ -1,0 +1,195 @@
+"""Qwen2.5, the generator of tokens: ids (B, T) → logits (B, T, vocab).
+
+Inference with a key-value cache; attention, norms and rotary positions are MLX's fused ones.
+
+Source: `Qwen2ForCausalLM` of transformers; "Qwen2.5 Technical Report" (2024).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from spark_mlx.config import Config
+
+GROUP_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class LMConfig(Config):
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    vocab_size: int
+    max_position_embeddings: int
+    rms_norm_eps: float
+    rope_theta: float
+    tie_word_embeddings: bool
+
+
+class KVCache:
+    """Keys and values of one layer, (B, heads, T, head_dim), in room that grows by blocks."""
+
+    BLOCK = 256
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._keys: mx.array | None = None
+        self._values: mx.array | None = None
+
+    def append(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        """Adds (B, heads, L, head_dim) and returns all there is so far."""
+        start, self.length = self.length, self.length + keys.shape[2]
+        if self._keys is None or self._values is None:
+            self._keys, self._values = self._room(keys), self._room(values)
+        elif self._keys.shape[2] < self.length:
+            self._keys = mx.concatenate([self._keys, self._room(keys)], axis=2)
+            self._values = mx.concatenate([self._values, self._room(values)], axis=2)
+        self._keys[..., start : self.length, :] = keys
+        self._values[..., start : self.length, :] = values
+        return self._keys[..., : self.length, :], self._values[..., : self.length, :]
+
+    def _room(self, like: mx.array) -> mx.array:
+        batch, heads, length, head_dim = like.shape
+        blocks = -(-length // self.BLOCK)
+        return mx.zeros((batch, heads, blocks * self.BLOCK, head_dim), like.dtype)
+
+
+class Attention(nn.Module):
+    """Grouped-query attention with rotary positions."""
+
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        dim = config.hidden_size
+        self._head_dim = dim // config.num_attention_heads
+        self._scale = self._head_dim**-0.5
+        self._rope_theta = config.rope_theta
+        kv_dim = config.num_key_value_heads * self._head_dim
+        self.q_proj = nn.Linear(dim, dim)
+        self.k_proj = nn.Linear(dim, kv_dim)
+        self.v_proj = nn.Linear(dim, kv_dim)
+        self.o_proj = nn.Linear(dim, dim, bias=False)
+
+    def __call__(self, x: mx.array, cache: KVCache) -> mx.array:
+        batch, length, dim = x.shape
+
+        def split_heads(y: mx.array) -> mx.array:
+            return y.reshape(batch, length, -1, self._head_dim).transpose(0, 2, 1, 3)
+
+        queries = self._rope(split_heads(self.q_proj(x)), cache.length)
+        keys = self._rope(split_heads(self.k_proj(x)), cache.length)
+        keys, values = cache.append(keys, split_heads(self.v_proj(x)))
+        out = mx.fast.scaled_dot_product_attention(
+            queries, keys, values, scale=self._scale, mask="causal" if length > 1 else None
+        )
+        return self.o_proj(out.transpose(0, 2, 1, 3).reshape(batch, length, dim))
+
+    def _rope(self, x: mx.array, offset: int) -> mx.array:
+        return mx.fast.rope(
+            x, self._head_dim, traditional=False, base=self._rope_theta, scale=1.0, offset=offset
+        )
+
+
+class MLP(nn.Module):
+    def __init__(self, dim: int, intermediate: int) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(dim, intermediate, bias=False)
+        self.up_proj = nn.Linear(dim, intermediate, bias=False)
+        self.down_proj = nn.Linear(intermediate, dim, bias=False)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self.down_proj(nn.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Layer(nn.Module):
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        dim, eps = config.hidden_size, config.rms_norm_eps
+        self.self_attn = Attention(config)
+        self.mlp = MLP(dim, config.intermediate_size)
+        self.input_layernorm = nn.RMSNorm(dim, eps=eps)
+        self.post_attention_layernorm = nn.RMSNorm(dim, eps=eps)
+
+    def __call__(self, x: mx.array, cache: KVCache) -> mx.array:
+        x = x + self.self_attn(self.input_layernorm(x), cache)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Qwen2(nn.Module):
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = [Layer(config) for _ in range(config.num_hidden_layers)]
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        if not config.tie_word_embeddings:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self._tied = config.tie_word_embeddings
+
+    def make_cache(self) -> list[KVCache]:
+        """An empty cache for `hidden` to fill: one entry a layer."""
+        return [KVCache() for _ in self.layers]
+
+    def hidden(self, ids: mx.array, cache: Sequence[KVCache]) -> mx.array:
+        """The last layer's normalised output for ids (B, T) that follow what `cache` holds.
+
+        Returns: (B, T, hidden_size).
+        """
+        x = self.embed_tokens(ids)
+        for layer, layer_cache in zip(self.layers, cache, strict=True):
+            x = layer(x, layer_cache)
+        return self.norm(x)
+
+    def __call__(self, ids: mx.array, cache: Sequence[KVCache] | None = None) -> mx.array:
+        """Logits over the whole vocabulary: ids (B, T) → (B, T, vocab_size)."""
+        x = self.hidden(ids, self.make_cache() if cache is None else cache)
+        return self.embed_tokens.as_linear(x) if self._tied else self.lm_head(x)
+
+    def head(self, candidates: mx.array) -> Head:
+        """The output layer cut down to the rows of `candidates` (N,)."""
+        return Head(self.embed_tokens if self._tied else self.lm_head, candidates)
+
+
+class Head:
+    """Logits of a few candidates only: hidden (B, hidden_size) → (B, N).
+
+    While speech is written, nothing but semantic tokens and the end can come next, so the other
+    rows of the output layer, most of its weights, need not be read.
+    """
+
+    def __init__(self, layer: nn.Module, candidates: mx.array) -> None:
+        self._quantized = isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding)
+        self._weight = layer.weight[candidates]
+        if self._quantized:
+            self._scales = layer.scales[candidates]
+            self._biases = layer.biases[candidates]
+            self._bits, self._group_size = layer.bits, layer.group_size
+
+    def __call__(self, hidden: mx.array) -> mx.array:
+        if self._quantized:
+            return mx.quantized_matmul(
+                hidden,
+                self._weight,
+                self._scales,
+                self._biases,
+                transpose=True,
+                group_size=self._group_size,
+                bits=self._bits,
+            )
+        return hidden @ self._weight.T
+
+
+def quantize(model: Qwen2, bits: int) -> None:
+    """Turns the linear layers and the embedding into `bits`-bit ones, in place.
+
+    A layer whose rows do not divide into groups stays as it is.
+    """
+
+    def fits(_: str, module: nn.Module) -> bool:
+        return hasattr(module, "to_quantized") and module.weight.shape[-1] % GROUP_SIZE == 0
+
+    nn.quantize(model, group_size=GROUP_SIZE, bits=bits, class_predicate=fits)

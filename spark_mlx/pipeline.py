@@ -1,0 +1,292 @@
+"""SparkTTS: the one file that joins the parts.
+
+text → pieces → prompt ids → drawn ids → codes → samples
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+
+from spark_mlx import audio, hub
+from spark_mlx import text as texts
+from spark_mlx.codec.codec import Codec, Samples
+from spark_mlx.errors import ConfigError, GenerationError
+from spark_mlx.generate import Stage, generate
+from spark_mlx.lm import Qwen2, quantize
+from spark_mlx.model_config import ModelConfig
+from spark_mlx.sampling import Sampling
+from spark_mlx.speech import Speech
+from spark_mlx.tokens import Vocabulary
+from spark_mlx.voice import Attributes, Voice
+from spark_mlx.weights import load_weights
+
+log = logging.getLogger(__name__)
+
+LM_FILE = "lm.safetensors"
+DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16}
+
+# The official code never writes more; it is a minute of speech.
+MOST_TOKENS = 3000
+# Nothing anyone says is shorter than this, so an answer cannot end before it: 0.16 s.
+FEWEST_TOKENS = 8
+# An answer may last this many times what its text should, and so many seconds more.
+LENGTH_MARGIN, LENGTH_SLACK = 3.0, 2.0
+# Silence within speech that no speaker makes, and what is left of it when retries do not help.
+LONGEST_SILENCE, KEPT_SILENCE = 3.0, 0.5
+RETRIES = 2
+PAUSE = 0.25  # seconds between the pieces of a long text
+
+# Spoken by nobody: it only gives the model something to imagine the voice with.
+CREATION_TEXT = "The sun rises over the quiet hills, and a new day begins."
+
+
+def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
+    """Loads a model.
+
+    Args:
+        model: a model folder, a hub id, or None for the default model: `$SPARK_MLX_MODEL`, else
+            the downloaded one, else the one that comes with the package.
+        dtype: what the language model computes in, "float32" or "bfloat16". None: bfloat16 on a
+            GPU, float32 on a CPU.
+
+    Raises:
+        ModelError: there is no such model, or its folder is incomplete, damaged or too new.
+    """
+    if dtype is None:
+        dtype = "bfloat16" if mx.default_device().type == mx.gpu else "float32"
+    if dtype not in DTYPES:
+        raise ConfigError(f"the model computes in {' or '.join(DTYPES)}, not {dtype}")
+    return SparkTTS(hub.resolve(model), DTYPES[dtype])
+
+
+class SparkTTS:
+    """A loaded model.
+
+    Attributes:
+        lm: the generator; `lm(ids)` gives logits (1, T, vocab).
+        codec: `codec.encode(samples)`, `codec.decode(global_tokens, semantic_tokens)`.
+        vocabulary: text and codes ↔ ids.
+        sample_rate: Hz.
+    """
+
+    def __init__(self, folder: Path, dtype: mx.Dtype) -> None:
+        self.folder = folder
+        self.config = ModelConfig.load(folder)
+        self.codec = Codec(folder, self.config)
+        self.vocabulary = Vocabulary.load(
+            folder, self.codec.global_codes, self.codec.semantic_codes
+        )
+        self.sample_rate = self.config.sample_rate
+        self.lm = Qwen2(self.config.lm)
+        if self.config.quantize is not None:
+            quantize(self.lm, self.config.quantize)
+        load_weights(self.lm, folder / LM_FILE)
+        self.lm.set_dtype(dtype)
+
+    def clone(
+        self,
+        source: audio.Source,
+        transcript: str | None = None,
+        *,
+        name: str | None = None,
+        consent: str = "",
+    ) -> Voice:
+        """A voice from a clip of someone speaking.
+
+        Args:
+            source: an audio file, or samples (N,) or (N, channels) and their rate in Hz.
+            transcript: what the clip says. With it, the voice also carries the clip's semantic
+                tokens and follows its manner more closely, at the cost of longer prompts.
+            name: what to call the voice; the file's name if not given.
+            consent: how the voice's owner agreed to this; kept with the voice.
+
+        Raises:
+            AudioError: the clip cannot be read, or is too short, too long or silent.
+        """
+        samples = audio.reference(source, self.sample_rate, self.config.level_reference)
+        origin = "samples" if isinstance(source, tuple) else Path(source).name
+        return Voice(
+            name=name or Path(origin).stem,
+            global_tokens=self.codec.encode_speaker(samples),
+            codec=self.codec.fingerprint,
+            origin="cloned",
+            source=origin,
+            semantic_tokens=(None if transcript is None else self.codec.encode_semantic(samples)),
+            transcript=None if transcript is None else texts.clean(transcript),
+            consent=consent,
+        )
+
+    def create_voice(
+        self,
+        gender: str = "female",
+        pitch: str = "moderate",
+        speed: str = "moderate",
+        *,
+        pitch_value: int | None = None,
+        speed_value: int | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        sampling: Sampling | None = None,
+    ) -> Voice:
+        """A voice that belongs to nobody, made up by the model.
+
+        Args:
+            gender: "female" or "male".
+            pitch, speed: "very_low", "low", "moderate", "high" or "very_high".
+            pitch_value: exact mean pitch in mels, 0 to 1000; the model chooses if None.
+            speed_value: exact speed in syllables a second, 0 to 10; the model chooses if None.
+            seed: another seed, another voice.
+
+        Returns:
+            A voice whose `attributes` hold the values that were used. It speaks every text with
+            the same speaker, pitch and speed.
+        """
+        vocabulary = self.vocabulary
+        prompt = vocabulary.create_prompt(CREATION_TEXT, gender, pitch, speed)
+        stages = []
+        forced = [vocabulary.start_acoustic]
+        for value, codes in (
+            (pitch_value, vocabulary.pitch_value),
+            (speed_value, vocabulary.speed_value),
+        ):
+            if value is None:
+                stages.append(Stage(codes.all(), 1, tuple(forced)))
+                forced = []
+            else:
+                forced.append(codes.id(value))
+        forced += [vocabulary.end_acoustic, vocabulary.start_global]
+        token_num = self.config.speaker_encoder.token_num
+        stages.append(Stage(vocabulary.global_.all(), token_num, tuple(forced)))
+        ids = list(generate(self.lm, prompt, stages, sampling or Sampling(), mx.random.key(seed)))
+        values, global_ids = ids[:-token_num], ids[-token_num:]
+        if pitch_value is None:
+            (pitch_value,) = vocabulary.pitch_value.codes([values.pop(0)])
+        if speed_value is None:
+            (speed_value,) = vocabulary.speed_value.codes([values.pop(0)])
+        return Voice(
+            name=name or f"{gender}-{pitch}-{speed}-{seed}",
+            global_tokens=np.array(vocabulary.global_.codes(global_ids), dtype=np.int32),
+            codec=self.codec.fingerprint,
+            origin="created",
+            source=f"seed {seed}",
+            attributes=Attributes(
+                gender=gender,
+                pitch=pitch,
+                speed=speed,
+                pitch_value=pitch_value,
+                speed_value=speed_value,
+            ),
+        )
+
+    def say(
+        self,
+        text: str,
+        voice: Voice | None = None,
+        *,
+        temperature: float = 0.8,
+        top_k: int = 50,
+        top_p: float = 0.95,
+        seed: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Speech:
+        """Speaks a text. The same seed, model, text and voice give the same samples.
+
+        Args:
+            text: English and Chinese, mixed freely. A long text is spoken in pieces.
+            voice: a cloned or created voice; None creates one with `create_voice()`.
+            temperature, top_k, top_p: see `Sampling`.
+            seed: another seed, another reading.
+            progress: called with the pieces spoken and their number, before each and at the end.
+
+        Raises:
+            TextError: there is nothing to say, or far too much.
+            VoiceError: the voice belongs to another codec.
+            GenerationError: the model gave no sound, after two more tries with other seeds.
+        """
+        pieces = texts.split(texts.clean(text))
+        sampling = Sampling(temperature, top_k, top_p)
+        if voice is None:
+            voice = self.create_voice(sampling=sampling)
+        self._check(voice)
+        pause = np.zeros(int(PAUSE * self.sample_rate), dtype=np.float32)
+        spoken: list[Samples] = []
+        warnings: list[str] = []
+        for i, piece in enumerate(pieces):
+            if progress is not None:
+                progress(i, len(pieces))
+            samples, warning = self._speak(piece, voice, sampling, seed, i)
+            spoken += [samples] if i == 0 else [pause, samples]
+            warnings += [] if warning is None else [warning]
+        if progress is not None:
+            progress(len(pieces), len(pieces))
+        return Speech(np.concatenate(spoken), self.sample_rate, tuple(warnings))
+
+    def prompt(self, text: str, voice: Voice) -> list[int]:
+        """The ids that ask for `text` in this voice, up to where its semantic tokens follow."""
+        tokens = voice.global_tokens.tolist()
+        if voice.attributes is not None:
+            return self.vocabulary.created_prompt(text, voice.attributes, tokens)
+        if voice.transcript is None or voice.semantic_tokens is None:
+            return self.vocabulary.clone_prompt(text, tokens)
+        return self.vocabulary.clone_prompt(
+            text, tokens, voice.transcript, voice.semantic_tokens.tolist()
+        )
+
+    def _check(self, voice: Voice) -> None:
+        voice.check(
+            self.codec.fingerprint,
+            self.config.speaker_encoder.token_num,
+            self.codec.global_codes,
+            self.codec.semantic_codes,
+        )
+
+    def _speak(
+        self, text: str, voice: Voice, sampling: Sampling, seed: int, index: int
+    ) -> tuple[Samples, str | None]:
+        """One piece of text → samples and what was wrong with them, if anything."""
+        prompt = self.prompt(text, voice)
+        seconds = LENGTH_SLACK + LENGTH_MARGIN * texts.expected_seconds(text)
+        most = min(MOST_TOKENS, int(seconds * self.sample_rate / self.config.hop))
+        vocabulary = self.vocabulary
+        stage = Stage(vocabulary.semantic.all(), most, end=vocabulary.end, at_least=FEWEST_TOKENS)
+        for attempt in range(RETRIES + 1):
+            key = mx.random.split(mx.random.key(seed + attempt), index + 1)[index]
+            ids = list(generate(self.lm, prompt, [stage], sampling, key))
+            ended = ids[-1] == vocabulary.end
+            tokens = vocabulary.semantic.codes(ids[:-1] if ended else ids)
+            samples = self.codec.decode(voice.global_tokens, tokens)
+            fault, samples = self._fault(samples, ended)
+            if fault is None:
+                return samples, None
+            log.info("seed %d: %s in %r", seed + attempt, fault, text)
+        if not len(samples):
+            raise GenerationError(
+                f"the model gave {fault} for {_shortened(text)}, {RETRIES + 1} times; "
+                "try another seed or another wording"
+            )
+        return samples, f"{fault} in {_shortened(text)}, after {RETRIES + 1} tries"
+
+    def _fault(self, samples: Samples, ended: bool) -> tuple[str | None, Samples]:
+        """What is wrong with an answer, and what of its samples can be used all the same."""
+        silences = audio.silences(samples, self.sample_rate, seconds=0)
+        if not len(samples) or silences == [(0, len(samples))]:
+            return "nothing but silence", samples[:0]
+        kept, longest = (int(s * self.sample_rate) for s in (KEPT_SILENCE, LONGEST_SILENCE))
+        keep = np.ones(len(samples), dtype=bool)
+        for start, end in silences:
+            if end - start > longest:
+                keep[start + kept : end] = False
+        if not keep.all():
+            return f"more than {LONGEST_SILENCE:g} s of silence", samples[keep]
+        if not ended:
+            return "no end, and was cut off,", samples
+        return None, samples
+
+
+def _shortened(text: str, most: int = 40) -> str:
+    return repr(text if len(text) <= most else text[: most - 1] + "…")

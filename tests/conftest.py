@@ -1,0 +1,57 @@
+"""What the tests share: the random checkpoint, made, converted and loaded once a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from spark_mlx.convert import convert
+from spark_mlx.pipeline import SparkTTS, load
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "tests" / "reference"
+sys.path.insert(0, str(ROOT / "examples"))
+
+from random_checkpoint import random_checkpoint  # noqa: E402
+
+# The two sentences of the reference prompts.
+TEXTS = {"en": "Hello from a small port: 3 tests, no noise!", "zh": "你好，world。"}
+TRANSCRIPT = "a transcript."
+
+Arrays = dict[str, np.ndarray]
+
+
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees or touches the user's models and voices."""
+    monkeypatch.setenv("SPARK_MLX_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SPARK_MLX_MODEL", raising=False)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny random checkpoint in the published layout."""
+    return random_checkpoint("tiny", tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def model(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny checkpoint as a model folder."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    convert(checkpoint, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tts(model: Path) -> SparkTTS:
+    return load(model)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Arrays:
+    """What the official code computed with the tiny checkpoint."""
+    return load_file(REFERENCE / "tiny.safetensors")

@@ -1,0 +1,82 @@
+"""The loop: stages, forced ids, the end, and that it runs one step ahead."""
+
+import mlx.core as mx
+import pytest
+
+from spark_mlx.generate import Stage, generate
+from spark_mlx.sampling import Sampling
+
+GREEDY = Sampling(temperature=0)
+KEY = mx.random.key(0)
+
+
+class CountingLM:
+    """Thinks the next id is always the last one plus one, and writes down what it was fed."""
+
+    def __init__(self) -> None:
+        self.fed: list[list[int]] = []
+
+    def make_cache(self) -> list[None]:
+        return []
+
+    def hidden(self, ids: mx.array, cache: list[None]) -> mx.array:
+        self.fed.append(ids[0].tolist())
+        return ids[..., None].astype(mx.float32)
+
+    def head(self, candidates: mx.array):
+        return lambda hidden: -mx.abs(candidates.astype(mx.float32) - hidden[:, -1:] - 1)
+
+
+def run(stages: list[Stage], prompt: list[int]) -> tuple[list[int], list[list[int]]]:
+    lm = CountingLM()
+    return list(generate(lm, prompt, stages, GREEDY, KEY)), lm.fed
+
+
+def test_counts_up_to_the_bound() -> None:
+    drawn, fed = run([Stage(range(100), 4)], [7, 8, 9])
+    assert drawn == [10, 11, 12, 13]
+    assert fed == [[7, 8, 9], [10], [11], [12]]
+
+
+def test_the_end_is_yielded_and_ends() -> None:
+    drawn, _ = run([Stage(range(11), 50, end=11)], [8])
+    assert drawn == [9, 10, 11]
+
+
+def test_the_end_waits_for_the_first_draws() -> None:
+    drawn, _ = run([Stage(range(9, 11), 50, end=11, at_least=4)], [8])
+    # 10 is followed by 11 at best; masked, the nearest candidate is 10 again.
+    assert drawn == [9, 10, 10, 10, 11]
+
+
+def test_forced_ids_are_fed_but_not_drawn() -> None:
+    stages = [Stage(range(50), 1, forced=(20, 30)), Stage(range(90), 2, forced=(60,))]
+    drawn, fed = run(stages, [1])
+    assert drawn == [31, 61, 62]
+    assert fed == [[1, 20, 30], [31, 60], [61]]
+
+
+def test_only_candidates_are_drawn() -> None:
+    drawn, _ = run([Stage(range(40, 45), 3), Stage(range(5), 2)], [1])
+    assert drawn == [40, 41, 42, 4, 4]
+
+
+def test_a_step_is_submitted_before_the_last_is_read() -> None:
+    lm = CountingLM()
+    steps = generate(lm, [1], [Stage(range(100), 10)], GREEDY, KEY)
+    for count in range(1, 5):
+        next(steps)
+        assert len(lm.fed) == count + 1
+
+
+@pytest.mark.parametrize("seeds", [(1, 1), (1, 2)])
+def test_the_key_decides(seeds: tuple[int, int]) -> None:
+    answers = [
+        list(
+            generate(
+                CountingLM(), [1], [Stage(range(1000), 20)], Sampling(50.0, 0, 1), mx.random.key(s)
+            )
+        )
+        for s in seeds
+    ]
+    assert (answers[0] == answers[1]) == (seeds[0] == seeds[1])

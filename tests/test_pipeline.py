@@ -1,0 +1,255 @@
+"""SparkTTS as its callers see it: voices made, texts spoken, answers that go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spark_mlx
+from conftest import REFERENCE, Arrays
+from spark_mlx import pipeline
+from spark_mlx.errors import (
+    AudioError,
+    ConfigError,
+    GenerationError,
+    ModelError,
+    TextError,
+    VoiceError,
+)
+from spark_mlx.generate import Stage
+from spark_mlx.pipeline import SparkTTS
+from spark_mlx.voice import Voice
+
+CLIP = REFERENCE / "short.wav"
+
+
+@pytest.fixture(scope="module")
+def voice(tts: SparkTTS) -> Voice:
+    return tts.clone(CLIP)
+
+
+def test_public_names() -> None:
+    assert set(spark_mlx.__all__) <= set(dir(spark_mlx))
+    for name in spark_mlx.__all__:
+        assert getattr(spark_mlx, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        spark_mlx.nothing  # noqa: B018
+
+
+def test_codec_round_trip(tts: SparkTTS, reference: Arrays) -> None:
+    codes = tts.codec.encode(reference["short.wav_16k"])
+    assert codes.global_tokens.dtype == codes.semantic_tokens.dtype == np.int32
+    samples = tts.codec.decode(codes.global_tokens, codes.semantic_tokens)
+    assert samples.dtype == np.float32
+    assert samples.shape == (320 * len(codes.semantic_tokens),)
+    assert np.abs(samples - reference["short.wav_recon"][0, 0]).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("global_tokens", "semantic_tokens", "complaint"),
+    [
+        ([0] * 31, [1], "32 global tokens, not 31"),
+        ([0] * 31 + [4096], [1], "between 0 and 4095, not 4096"),
+        ([0] * 32, [1, -1], "between 0 and 255, not -1"),
+        ([0] * 32, [[1]], "one row"),
+    ],
+)
+def test_codec_refuses_impossible_tokens(
+    tts: SparkTTS, global_tokens: list[int], semantic_tokens: list[int], complaint: str
+) -> None:
+    with pytest.raises(VoiceError, match=complaint):
+        tts.codec.decode(global_tokens, semantic_tokens)
+
+
+def test_no_tokens_no_samples(tts: SparkTTS) -> None:
+    assert tts.codec.decode([0] * 32, []).shape == (0,)
+
+
+def test_codec_refuses_other_shapes(tts: SparkTTS) -> None:
+    with pytest.raises(AudioError, match=r"\(2, 3\)"):
+        tts.codec.encode(np.zeros((2, 3), dtype=np.float32))
+
+
+def test_cloning_without_transcript_never_opens_the_encoder(model: Path, tmp_path: Path) -> None:
+    for file in ("config.json", "tokenizer.json", "lm.safetensors", "codec.safetensors"):
+        (tmp_path / file).symlink_to(model / file)
+    tts = spark_mlx.load(tmp_path)
+    voice = tts.clone(CLIP)
+    assert voice.semantic_tokens is None
+    assert len(tts.say("Hi.", voice=voice).samples) > 0
+    with pytest.raises(ModelError, match=r"encoder\.safetensors is missing"):
+        tts.clone(CLIP, transcript="a transcript.")
+
+
+def test_cloning_samples_equals_cloning_the_file(tts: SparkTTS, reference: Arrays) -> None:
+    import soundfile
+
+    samples, rate = soundfile.read(CLIP)
+    assert np.array_equal(
+        tts.clone((samples, rate)).global_tokens, reference["short.global_tokens"][0, 0]
+    )
+
+
+def test_same_seed_same_samples(tts: SparkTTS, voice: Voice) -> None:
+    first, again, other = (tts.say("Hello.", voice=voice, seed=seed) for seed in (4, 4, 5))
+    assert np.array_equal(first.samples, again.samples)
+    assert not np.array_equal(first.samples, other.samples)
+
+
+def test_voice_survives_saving(tts: SparkTTS, voice: Voice, tmp_path: Path) -> None:
+    voice.save(tmp_path / "v.npz")
+    loaded = Voice.load(tmp_path / "v.npz")
+    assert loaded == voice
+    assert np.array_equal(
+        tts.say("Hello.", voice=loaded).samples, tts.say("Hello.", voice=voice).samples
+    )
+
+
+def test_created_voice(tts: SparkTTS) -> None:
+    voice = tts.create_voice(gender="male", pitch="high", speed="moderate", seed=1)
+    again = tts.create_voice(gender="male", pitch="high", speed="moderate", seed=1)
+    other = tts.create_voice(gender="male", pitch="high", speed="moderate", seed=2)
+    assert voice == again
+    assert not np.array_equal(voice.global_tokens, other.global_tokens)
+    assert voice.global_tokens.shape == (32,)
+    assert voice.attributes is not None
+    assert voice.attributes.gender == "male"
+    assert 0 <= voice.attributes.pitch_value <= 1000
+    assert 0 <= voice.attributes.speed_value <= 10
+
+
+@pytest.mark.parametrize("exact", [{"pitch_value": 250}, {"speed_value": 4}, {}])
+def test_exact_values_are_kept(tts: SparkTTS, exact: dict[str, int]) -> None:
+    voice = tts.create_voice(**exact)
+    both = tts.create_voice(**{"pitch_value": 250, "speed_value": 4, **exact})
+    assert voice.attributes is not None
+    assert both.attributes is not None
+    for name, value in exact.items():
+        assert getattr(voice.attributes, name) == value
+    assert (both.attributes.pitch_value, both.attributes.speed_value) == (250, 4)
+
+
+def test_impossible_values_are_refused(tts: SparkTTS) -> None:
+    with pytest.raises(ConfigError, match="pitch_value is between 0 and 1000, not 1001"):
+        tts.create_voice(pitch_value=1001)
+    with pytest.raises(ConfigError, match="pitch is one of"):
+        tts.create_voice(pitch="deep")
+
+
+def test_creation_keeps_one_voice_over_sentences(
+    tts: SparkTTS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice = tts.create_voice(seed=3)
+    used = []
+    decode = tts.codec.decode
+    monkeypatch.setattr(
+        tts.codec, "decode", lambda g, s: (used.append(np.array(g).tolist()), decode(g, s))[1]
+    )
+    text = "First sentence here. " * 15
+    tts.say(text, voice=voice)
+    assert len(used) > 1
+    assert all(tokens == voice.global_tokens.tolist() for tokens in used)
+
+
+def test_a_voice_of_another_codec_is_refused(tts: SparkTTS, voice: Voice) -> None:
+    import dataclasses
+
+    stranger = dataclasses.replace(voice, codec="0" * 64)
+    with pytest.raises(VoiceError, match="another codec"):
+        tts.say("Hello.", voice=stranger)
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "?!…", "🙂", "a\x00b", "a\udc80", "x" * 100_000])
+def test_texts_that_cannot_be_spoken(tts: SparkTTS, voice: Voice, text: str) -> None:
+    with pytest.raises(TextError):
+        tts.say(text, voice=voice)
+
+
+# Answers that go wrong. `generate` is replaced, the rest is real.
+
+SILENCE = np.zeros(320, dtype=np.float32)
+
+
+def answering(
+    tts: SparkTTS, monkeypatch: pytest.MonkeyPatch, lengths: Sequence[int], ends: Sequence[bool]
+) -> list[int]:
+    """Makes the model answer with that many tokens, ended or not, in turn; returns the bounds."""
+    bounds: list[int] = []
+
+    def generate(lm: object, prompt: object, stages: list[Stage], *_: object) -> Iterator[int]:
+        turn = len(bounds)
+        bounds.append(stages[0].count)
+        yield from [tts.vocabulary.semantic.id(9)] * lengths[turn]
+        if ends[turn]:
+            yield tts.vocabulary.end
+
+    monkeypatch.setattr(pipeline, "generate", generate)
+    return bounds
+
+
+def test_an_answer_without_end_is_retried(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = answering(tts, monkeypatch, [60, 60, 20], [False, False, True])
+    speech = tts.say("Hello.", voice=voice)
+    assert len(bounds) == 3
+    assert len(speech.samples) == 20 * 320
+    assert speech.warnings == ()
+
+
+def test_an_answer_that_never_ends_is_reported(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = answering(tts, monkeypatch, [60] * 3, [False] * 3)
+    speech = tts.say("Hello.", voice=voice)
+    assert len(bounds) == 3
+    assert len(speech.samples) == 60 * 320
+    assert len(speech.warnings) == 1
+    assert "'Hello.'" in speech.warnings[0]
+
+
+def test_the_bound_grows_with_the_text(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = answering(tts, monkeypatch, [20] * 2, [True] * 2)
+    tts.say("Hi.", voice=voice)
+    tts.say("A sentence that takes noticeably longer to say than the first one.", voice=voice)
+    assert 100 <= bounds[0] < bounds[1] < 1500
+
+
+def test_silence_is_retried_cut_and_reported(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tone = np.sin(np.arange(16_000)).astype(np.float32)
+    hollow = np.concatenate([tone, np.zeros(5 * 16_000, np.float32), tone])
+    bounds = answering(tts, monkeypatch, [300] * 3, [True] * 3)
+    monkeypatch.setattr(tts.codec, "decode", lambda *_: hollow)
+    speech = tts.say("Hello.", voice=voice)
+    assert len(bounds) == 3
+    assert "silence" in speech.warnings[0]
+    assert speech.duration == pytest.approx(2.5, abs=0.05)
+
+
+def test_nothing_but_silence_is_an_error(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(tts, monkeypatch, [20] * 3, [True] * 3)
+    monkeypatch.setattr(tts.codec, "decode", lambda _, tokens: np.tile(SILENCE, len(tokens)))
+    with pytest.raises(GenerationError, match="3 times"):
+        tts.say("Hello.", voice=voice)
+
+
+# Models that cannot be loaded.
+
+
+def test_unknown_dtype_is_refused(model: Path) -> None:
+    with pytest.raises(ConfigError, match="not float16"):
+        spark_mlx.load(model, dtype="float16")
+
+
+def test_bfloat16_speaks(model: Path, voice: Voice) -> None:
+    tts = spark_mlx.load(model, dtype="bfloat16")
+    assert len(tts.say("Hello.", voice=voice).samples) > 0
