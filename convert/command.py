@@ -19,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a checkpoint in the layout of SparkAudio/Spark-TTS-0.5B",
     )
     parser.add_argument("destination", type=Path, metavar="DST", help="the model folder to write")
+    add_precision(parser)
+    parser.add_argument("--force", action="store_true", help="replace a model folder at DST")
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Adds how a model is stored, which `spark-mlx download` asks as well."""
     parser.add_argument(
         "--dtype",
         choices=["float32", "bfloat16"],
@@ -31,7 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[8, 4],
         help="bits of the language model's linear layers and embedding (default: not quantised)",
     )
-    parser.add_argument("--force", action="store_true", help="replace a model folder at DST")
 
 
 def run(arguments: argparse.Namespace) -> int:

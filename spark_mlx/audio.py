@@ -38,9 +38,6 @@ FORMATS = {
 # Endings of the sound files people have, to tell a recording from a saved voice by its name.
 RECORDINGS = frozenset((*FORMATS, ".aif", ".aiff", ".au", ".caf", ".m4a", ".opus", ".w64"))
 
-# Endings of the sound files that can be read.
-READABLE = frozenset([*FORMATS, ".opus", ".aif", ".aiff", ".au", ".caf", ".w64"])
-
 LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000  # Hz; wider than anything sold
 SHORTEST_REFERENCE, LONGEST_REFERENCE = 0.3, 60.0  # seconds
 # Peak of a recording that counts as silent: -60 dBFS, where the levelling below gives up.
@@ -101,7 +98,7 @@ def level(samples: _Precise) -> _Precise:
         return samples
     loudness = audible[int(0.9 * count) : int(0.99 * count)].mean()
     levelled: _Precise = samples * np.clip(0.2 / loudness, 0.1, 10)
-    return levelled / max(1.0, np.abs(levelled).max())
+    return levelled / max(1.0, float(np.abs(levelled).max()))
 
 
 def speaker_clip(samples: Samples, length: int) -> Samples:
@@ -215,6 +212,8 @@ def _decode(path: Path, longest: float) -> tuple[_Precise, int]:
             path.open("rb") as file,
             soundfile.SoundFile(file.fileno(), closefd=False) as sound,
         ):
+            if not sound.seekable():
+                raise AudioError(f"{path} is a pipe; save the sound to a file first")
             _check_length(str(path), sound.frames, sound.samplerate, longest)
             return sound.read(dtype="float64", always_2d=True), sound.samplerate
     except OSError as error:

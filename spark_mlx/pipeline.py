@@ -61,7 +61,16 @@ def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
         dtype = "bfloat16" if mx.default_device().type == mx.gpu else "float32"
     if dtype not in DTYPES:
         raise ConfigError(f"the model computes in {' or '.join(DTYPES)}, not {dtype}")
-    return SparkTTS(hub.resolve(model), DTYPES[dtype])
+    folder = hub.resolve(model)
+    config = ModelConfig.load(folder)
+    codec = Codec.load(folder, config)
+    vocabulary = Vocabulary.load(folder, codec.global_codes, codec.semantic_codes)
+    lm = Qwen2(config.lm)
+    if config.quantize is not None:
+        quantize(lm, config.quantize)
+    load_weights(lm, folder / LM_FILE)
+    lm.set_dtype(DTYPES[dtype])
+    return SparkTTS(config, vocabulary, lm, codec)
 
 
 class SparkTTS:
@@ -74,19 +83,14 @@ class SparkTTS:
         sample_rate: Hz.
     """
 
-    def __init__(self, folder: Path, dtype: mx.Dtype) -> None:
-        self.folder = folder
-        self.config = ModelConfig.load(folder)
-        self.codec = Codec(folder, self.config)
-        self.vocabulary = Vocabulary.load(
-            folder, self.codec.global_codes, self.codec.semantic_codes
-        )
-        self.sample_rate = self.config.sample_rate
-        self.lm = Qwen2(self.config.lm)
-        if self.config.quantize is not None:
-            quantize(self.lm, self.config.quantize)
-        load_weights(self.lm, folder / LM_FILE)
-        self.lm.set_dtype(dtype)
+    def __init__(
+        self, config: ModelConfig, vocabulary: Vocabulary, lm: Qwen2, codec: Codec
+    ) -> None:
+        self.config = config
+        self.vocabulary = vocabulary
+        self.lm = lm
+        self.codec = codec
+        self.sample_rate = config.sample_rate
 
     def clone(
         self,

@@ -24,20 +24,25 @@ _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ff
 _CLOSERS = r"""["'”’»)\]】」』）》〉]*"""
 # Groups: the marks, then what closes with them, then the space to the next sentence.
 _SENTENCE = re.compile(rf"([.!?…。！？｡]+)({_CLOSERS})(\s*)")
-_CLAUSE = re.compile(rf"([，；：、—…]+{_CLOSERS}\s*|[,;:–]+{_CLOSERS}\s+)")
+_CLAUSE = re.compile(rf"([，；：、—…]+{_CLOSERS}\s*|(?<![,;:–])[,;:–]+{_CLOSERS}\s+)")
 _WORD = re.compile(r"\s+")
 
 # A full stop after one of these ends no sentence. Single letters (initials, U.S., e.g.) and
 # numbers with a point inside need no entry.
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st jr sr rev hon gen col maj capt lt sgt gov sen rep mt ft "
-    "vs etc al cf ca approx fig figs no nos vol pp ed eds inc ltd co corp dept est "
-    "jan feb mar apr jun jul aug sep sept oct nov dec".split()
+    word
+    for words in (
+        "mr mrs ms dr prof st jr sr rev hon gen col maj capt lt sgt gov sen rep mt",
+        "vs etc al cf ca approx fig figs vol pp inc ltd co corp dept est",
+        "jan feb mar apr jun jul aug sep sept oct nov dec",
+    )
+    for word in words.split()
 )
 _LAST_WORD = re.compile(r"[^\W\d_]+$")
-# A line at least this long that ends in no mark was wrapped by a mail program or a text file;
-# a shorter one is a heading, a list item or a verse.
-_WRAPPED = re.compile(r"([^\n]{50,}[^\s.!?…。！？｡:：;；])\n(?=[^\n])")
+# A line at least this long that ends in none of these marks was wrapped, as in mails and plain
+# text books; a shorter one is a heading, a list item or a verse.
+_WRAPPED_LINE = 50
+_LINE_ENDS = ".!?…。！？｡:：;；"
 
 
 def clean(text: str) -> str:
@@ -52,22 +57,21 @@ def clean(text: str) -> str:
     """
     if len(text) > LONGEST_TEXT:
         raise TextError(
-            f"The text has {len(text):,} characters, more than the {LONGEST_TEXT:,} that are "
-            "spoken at once; speak it in parts."
+            f"the text has {len(text):,} characters, more than the {LONGEST_TEXT:,} that are "
+            "spoken at once; speak it in parts"
         )
     if found := _FORBIDDEN.search(text):
         code = ord(found.group())
         kind = "half a character" if code >= 0xD800 else "a control character"
         raise TextError(
-            f"Character {found.start() + 1} of the text is {kind} (U+{code:04X}); remove it."
+            f"character {found.start() + 1} of the text is {kind} (U+{code:04X}); remove it"
         )
     text = _INVISIBLE.sub("", text)
     if not text.strip():
-        raise TextError("The text is empty; give some words to speak.")
+        raise TextError("the text is empty; give some words to speak")
     if not _audible(text):
-        raise TextError(f"There is nothing to say in {text.strip()[:20]!r}; give some words.")
-    lines = "\n".join(" ".join(line.split()) for line in text.splitlines()).strip()
-    return re.sub(r"\n+", "\n", _WRAPPED.sub(r"\1 ", lines))
+        raise TextError(f"there is nothing to say in {text.strip()[:20]!r}; give some words")
+    return _unwrap([" ".join(line.split()) for line in text.splitlines()])
 
 
 def split(text: str, limit: int = 200) -> list[str]:
@@ -99,9 +103,21 @@ def expected_seconds(text: str) -> float:
     0.4 s, since it may be a word of its own.
     """
     digits = sum(c.isnumeric() and not c.isalpha() for c in text)
-    dense = len(re.findall(f"[{_CJK}]", text))
-    letters = sum(c.isalpha() for c in text) - dense
-    return letters / 14 + dense / 4.5 + digits * 0.4
+    letters = "".join(filter(str.isalpha, text))
+    dense = len(re.findall(f"[{_CJK}]", letters))
+    return (len(letters) - dense) / 14 + dense / 4.5 + digits * 0.4
+
+
+def _unwrap(lines: list[str]) -> str:
+    """Puts lines together: hard-wrapped ones with a space, the others with a line feed."""
+    text = last = ""
+    for line in lines:
+        if line and text:
+            wrapped = len(last) >= _WRAPPED_LINE and last[-1] not in _LINE_ENDS
+            text += " " if wrapped else "\n"
+        text += line
+        last = line
+    return text
 
 
 def _audible(text: str) -> bool:

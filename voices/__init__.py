@@ -58,11 +58,6 @@ def find(name_or_path: str | os.PathLike[str]) -> Voice:
     path = Path(name_or_path)
     if path.suffix == ".npz" or len(path.parts) > 1:
         return Voice.load(path)
-    if path.is_file() and path.name not in names():
-        raise VoiceError(
-            f"{path} is a file, but neither a saved voice (.npz) nor sound that can be read; "
-            "convert a recording to wav, flac, mp3 or ogg first"
-        )
     return Voice.load(_entry(str(name_or_path)).path)
 
 

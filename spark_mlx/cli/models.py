@@ -1,13 +1,11 @@
-"""`spark-mlx download` and `convert`, and how commands load their model."""
+"""`spark-mlx download`, and how commands load their model."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from spark_mlx import hub
-from spark_mlx.convert import convert as convert_checkpoint
 from spark_mlx.pipeline import SparkTTS, load
 
 
@@ -21,20 +19,9 @@ def download(args: argparse.Namespace) -> int:
         dtype=args.dtype,
         quantize=args.quantize,
         force=args.force,
+        keep_source=args.keep_source,
+        progress=sys.stderr.isatty(),
         say=lambda line: print(line, file=sys.stderr),
     )
     print(folder)
-    return 0
-
-
-def convert(args: argparse.Namespace) -> int:
-    report = convert_checkpoint(
-        Path(args.source),
-        Path(args.destination),
-        dtype=args.dtype,
-        quantize=args.quantize,
-        overwrite=args.force,
-        progress=True,
-    )
-    print(report)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TypeAlias
 
+from spark_mlx.convert.command import add_arguments, add_precision
 from spark_mlx.labels import GENDERS, LEVELS
 from spark_mlx.version import __version__
 
@@ -138,22 +139,22 @@ def _add_download(commands: Commands) -> None:
         "fetch the published model and convert it",
         "  spark-mlx download --quantize 8",
     )
-    _add_precision(download)
+    add_precision(download)
     download.add_argument("--force", action="store_true", help="fetch and convert again")
+    download.add_argument(
+        "--keep-source", action="store_true", help="keep the 3.9 GB for another conversion"
+    )
 
 
 def _add_convert(commands: Commands) -> None:
     convert = _command(
         commands,
         "convert",
-        "cli.models:convert",
+        "convert.command:run",
         "turn a checkpoint in the published layout into a model folder",
         "  spark-mlx convert Spark-TTS-0.5B my-model --dtype bfloat16",
     )
-    convert.add_argument("source", metavar="SRC", help="the checkpoint's folder")
-    convert.add_argument("destination", metavar="DST", help="the model folder to write")
-    _add_precision(convert)
-    convert.add_argument("--force", action="store_true", help="replace a model folder at DST")
+    add_arguments(convert)
 
 
 def _add_doctor(commands: Commands) -> None:
@@ -184,18 +185,3 @@ def _add_saving(parser: argparse.ArgumentParser) -> None:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="a model folder or a hub id (the default model)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="what the LM computes in")
-
-
-def _add_precision(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="how the language model is stored (float32)",
-    )
-    parser.add_argument(
-        "--quantize",
-        type=int,
-        choices=(8, 4),
-        help="store the language model's layers in so many bits",
-    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import mlx.core as mx
@@ -45,21 +45,36 @@ class Codes:
 class Codec:
     """BiCodec of one model folder. All samples are mono, at the model's rate (16 kHz)."""
 
-    def __init__(self, folder: Path, config: ModelConfig) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        bicodec: BiCodec,
+        open_semantic_encoder: Callable[[], SemanticEncoder],
+    ) -> None:
         self.config = config
+        self.bicodec = bicodec
         self.fingerprint = config.fingerprint.codec
         self.global_codes = config.speaker_encoder.codes
         self.semantic_codes = config.quantizer.codebook_size
-        self._folder = folder
-        self.bicodec = BiCodec(config.bicodec)
-        load_weights(self.bicodec, folder / CODEC_FILE)
+        self._open_semantic_encoder = open_semantic_encoder
+
+    @classmethod
+    def load(cls, folder: Path, config: ModelConfig) -> Codec:
+        """Opens the codec of a model folder."""
+        bicodec = BiCodec(config.bicodec)
+        load_weights(bicodec, folder / CODEC_FILE)
+
+        def open_semantic_encoder() -> SemanticEncoder:
+            encoder = SemanticEncoder(config.wav2vec2, config.encoder, config.quantizer)
+            load_weights(encoder, folder / ENCODER_FILE)
+            return encoder
+
+        return cls(config, bicodec, open_semantic_encoder)
 
     @functools.cached_property
     def semantic_encoder(self) -> SemanticEncoder:
         """wav2vec2 and the feature encoder, opened at first use."""
-        encoder = SemanticEncoder(self.config.wav2vec2, self.config.encoder, self.config.quantizer)
-        load_weights(encoder, self._folder / ENCODER_FILE)
-        return encoder
+        return self._open_semantic_encoder()
 
     def encode(self, samples: Samples) -> Codes:
         """Samples (N,) → both kinds of tokens."""

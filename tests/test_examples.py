@@ -1,0 +1,93 @@
+"""Every script in examples/ runs as its docstring says, with the tiny model as the default one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from conftest import REFERENCE, ROOT
+from spark_mlx.voice import Voice
+
+# examples/random_checkpoint.py makes the model itself; it has tests of its own.
+SCRIPTS = {"clone_and_say", "create_voice", "codec_round_trip", "audiobook", "random_checkpoint"}
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(model: Path, tmp_path: Path) -> Run:
+    """Runs a script in a folder that holds alice.wav; gives back what it printed."""
+    shutil.copy(REFERENCE / "short.wav", tmp_path / "alice.wav")
+
+    def run(script: str, *args: str) -> str:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "examples" / f"{script}.py"), *args],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "SPARK_MLX_MODEL": str(model), "PYTHONWARNINGS": "error"},
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def samples(path: Path) -> np.ndarray:
+    """A sound file that something was spoken into."""
+    sound, rate = soundfile.read(path)
+    assert rate == 16_000
+    assert np.abs(sound).max() > 0.01
+    return sound
+
+
+def test_every_script_is_run_here() -> None:
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == SCRIPTS
+
+
+def test_clone_and_say(run: Run, tmp_path: Path) -> None:
+    printed = run("clone_and_say", "alice.wav", "Hi.", "morning.wav", "--consent", "by mail")
+    sound = samples(tmp_path / "morning.wav")
+    assert printed == f"morning.wav: {len(sound) / 16_000:.2f} s as alice\n"
+    voice = Voice.load(tmp_path / "morning.npz")
+    assert (voice.name, voice.origin, voice.consent) == ("alice", "cloned", "by mail")
+
+
+def test_create_voice(run: Run, tmp_path: Path) -> None:
+    printed = run("create_voice", "tom.npz", "--gender", "male", "--pitch", "low", "--seed", "7")
+    assert printed.splitlines()[1:] == ["tom-1.wav", "tom-2.wav"]
+    first, second = (samples(tmp_path / f"tom-{i}.wav") for i in (1, 2))
+    assert not np.array_equal(first, second)
+    voice = Voice.load(tmp_path / "tom.npz")
+    assert voice.attributes is not None
+    assert (voice.name, voice.attributes.gender, voice.attributes.pitch) == ("tom", "male", "low")
+
+
+def test_codec_round_trip(run: Run, tmp_path: Path) -> None:
+    printed = run("codec_round_trip", "alice.wav", "again.wav")
+    count = len(samples(tmp_path / "again.wav")) // 320
+    seconds = soundfile.info(tmp_path / "alice.wav").duration
+    assert f"{seconds:.2f} s are 32 global tokens" in printed
+    assert f"and {count} semantic tokens" in printed
+    assert f"{count / seconds:.1f} a second" in printed
+
+
+def test_audiobook(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("One.\n\n* * *\n\nTwo,\nthree.\n", encoding="utf-8")
+    assert "2 paragraphs" in run("audiobook", "book.txt", "book.flac", "--seed", "3")
+    book = samples(tmp_path / "book.flac")
+    run("audiobook", "book.txt", "again.flac", "--seed", "3")
+    assert np.array_equal(samples(tmp_path / "again.flac"), book)
+    # Nobody speaks between the paragraphs.
+    pauses = np.convolve(book == 0, np.ones(int(0.7 * 16_000)), mode="valid")
+    assert pauses.max() >= int(0.7 * 16_000)
