@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
 TINY := build/tiny
 
-.PHONY: say test test-full check format lint types help-texts clean
+.PHONY: say test test-full check format lint types clean
 
 say: $(VENV)/.installed $(TINY)/config.json
-	@if $(BIN)/python -c "from spark_mlx import hub; hub.resolve(None)" 2>/dev/null; then \
+	@if [ -n "$$SPARK_MLX_MODEL" ] || $(BIN)/python -c "from spark_mlx import hub; hub.resolve(None)" 2>/dev/null; then \
 		$(BIN)/spark-mlx say "$(TEXT)" $(SAY); \
 	else \
 		echo "No model is downloaded yet, so a tiny one with random weights speaks:"; \

@@ -11,8 +11,7 @@ import mlx.nn as nn
 import numpy as np
 
 from spark_mlx.codec.ecapa import FoldedBatchNorm
-from spark_mlx.codec.wave_generator import Snake
-from spark_mlx.convolution import Conv1d, ConvTranspose1d
+from spark_mlx.layers import Conv1d, ConvTranspose1d, Snake
 
 BATCH_NORM_EPS = 1e-5  # torch's default, which ECAPA leaves as it is
 
@@ -30,7 +29,7 @@ def torch_shape(module: nn.Module, leaf: str, shape: Shape, pointwise: bool) -> 
     """
     if leaf == "weight" and isinstance(module, ConvTranspose1d):
         out, kernel, in_group = shape
-        return in_group * module._groups, out // module._groups, kernel
+        return in_group * module.groups, out // module.groups, kernel
     if leaf == "weight" and isinstance(module, Conv1d):
         out, kernel, in_group = shape
         return out, in_group, kernel
@@ -45,7 +44,7 @@ def from_torch(module: nn.Module, leaf: str, x: np.ndarray, pointwise: bool) -> 
     """Moves the axes of a tensor of `torch_shape`; the arguments are the same."""
     if leaf == "weight" and isinstance(module, ConvTranspose1d):
         # (in, out // groups, kernel): the groups lie along `in` there and along `out` here.
-        groups = module._groups
+        groups = module.groups
         grouped = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
         return grouped.transpose(0, 2, 3, 1).reshape(-1, x.shape[2], x.shape[0] // groups)
     if leaf == "weight" and isinstance(module, Conv1d):

@@ -16,7 +16,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from spark_mlx.config import Config
-from spark_mlx.convolution import Conv1d
+from spark_mlx.layers import GELU, Conv1d
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +41,10 @@ class ConvLayer(nn.Module):
         self.conv = Conv1d(in_channels, out_channels, kernel_size, stride=stride)
         # Its epsilon is torch's default: only the transformer's comes from the configuration.
         self.layer_norm = nn.LayerNorm(out_channels, eps=1e-5)
+        self.activation = GELU()
 
     def __call__(self, x: mx.array) -> mx.array:
-        return nn.gelu(self.layer_norm(self.conv(x)))
+        return self.activation(self.layer_norm(self.conv(x)))
 
 
 class FeatureExtractor(nn.Module):
@@ -88,10 +89,11 @@ class PositionalConv(nn.Module):
             padding=kernel_size // 2,
             groups=config.num_conv_pos_embedding_groups,
         )
+        self.activation = GELU()
 
     def __call__(self, x: mx.array) -> mx.array:
         # An even kernel gives one frame too many.
-        return nn.gelu(self.conv(x)[:, : x.shape[1]])
+        return self.activation(self.conv(x)[:, : x.shape[1]])
 
 
 class Attention(nn.Module):
@@ -121,10 +123,11 @@ class FeedForward(nn.Module):
     def __init__(self, dim: int, intermediate: int) -> None:
         super().__init__()
         self.intermediate_dense = nn.Linear(dim, intermediate)
+        self.activation = GELU()
         self.output_dense = nn.Linear(intermediate, dim)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.output_dense(nn.gelu(self.intermediate_dense(x)))
+        return self.output_dense(self.activation(self.intermediate_dense(x)))
 
 
 class EncoderLayer(nn.Module):

@@ -36,6 +36,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     loaded = mx.load(str(path))
     assert isinstance(loaded, dict)  # as it is for every safetensors file
     module.update(tree_unflatten(list(loaded.items())))
+    module.eval()
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -161,6 +161,7 @@ COMMANDS = [
     ["download"],
     ["convert"],
     ["doctor"],
+    ["bench"],
 ]
 
 

@@ -25,8 +25,8 @@ from spark_mlx.codec.ecapa import FoldedBatchNorm
 from spark_mlx.convert import Report, convert, layout, names, plan
 from spark_mlx.convert.configs import read_configs
 from spark_mlx.convert.writer import SafetensorsWriter, TensorSpec
-from spark_mlx.convolution import ConvTranspose1d
 from spark_mlx.errors import ConfigError, ModelError
+from spark_mlx.layers import ConvTranspose1d
 from spark_mlx.model_config import ModelConfig
 from spark_mlx.weights import load_weights
 

@@ -46,6 +46,7 @@ def run(model: Path, tmp_path: Path) -> Run:
 
 def samples(path: Path) -> np.ndarray:
     """A sound file that something was spoken into."""
+    sound: np.ndarray
     sound, rate = soundfile.read(path)
     assert rate == 16_000
     assert np.abs(sound).max() > 0.01

@@ -17,8 +17,11 @@ from conftest import ROOT
 
 # Where the files of the package lie in the tree, and where in the wheel.
 PARTS = {"spark_mlx": "spark_mlx", "convert": "spark_mlx/convert", "voices": "spark_mlx/voices"}
-# What git does not hold. An old build/ would also find its way into the wheel.
-LEFT_OUT = (".*", "build", "dist", "*.egg-info", "__pycache__")
+# What git does not hold. An old build would also find its way into the wheel.
+LEFT_OUT = (".*", "build", "dist", "*.egg-info", "__pycache__", "*.so")
+# Sources of extensions, and what is compiled from them: only the second belongs into a wheel, and
+# only where there was a compiler.
+COMPILED = {".c", ".h", ".so"}
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +62,11 @@ def test_every_file_of_the_package_is_inside(wheel: Path) -> None:
         f"{target}/{path.relative_to(ROOT / part).as_posix()}"
         for part, target in PARTS.items()
         for path in (ROOT / part).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in COMPILED
     }
     assert {"spark_mlx/py.typed", "spark_mlx/selfcheck.npz"} <= expected
-    assert {name for name in names(wheel) if name.startswith("spark_mlx/")} == expected
+    found = {name for name in names(wheel) if name.startswith("spark_mlx/")}
+    assert {name for name in found if not name.endswith(".so")} == expected
 
 
 def test_the_command_is_an_entry_point(wheel: Path) -> None:

@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_download(commands)
     _add_convert(commands)
     _add_doctor(commands)
+    _add_bench(commands)
     return parser
 
 
@@ -169,6 +170,27 @@ def _add_doctor(commands: Commands) -> None:
     doctor.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_bench(commands: Commands) -> None:
+    bench = _command(
+        commands,
+        "bench",
+        "cli.bench:bench",
+        "measure how fast this machine clones and speaks",
+        "  spark-mlx bench\n  spark-mlx bench --random full --json > here.json",
+    )
+    source = bench.add_mutually_exclusive_group()
+    source.add_argument("--model", help="a model folder or a hub id (the default model)")
+    source.add_argument(
+        "--random",
+        choices=("full", "tiny"),
+        help="random weights, made in memory: of the published shape, or tiny ones for a trial",
+    )
+    _add_dtype(bench)
+    bench.add_argument("--quantize", type=int, choices=(8, 4), help="bits of random weights")
+    bench.add_argument("--repeats", type=int, default=5, help="how often each is measured (5)")
+    bench.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _add_style(parser: argparse.ArgumentParser, whose: str) -> None:
     parser.add_argument("--gender", choices=GENDERS, help=f"{whose} gender")
     parser.add_argument("--pitch", choices=LEVELS, help=f"{whose} pitch (moderate)")
@@ -184,4 +206,8 @@ def _add_saving(parser: argparse.ArgumentParser) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="a model folder or a hub id (the default model)")
+    _add_dtype(parser)
+
+
+def _add_dtype(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="what the LM computes in")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mlx.core as mx
 import mlx.nn as nn
 
-from spark_mlx.convolution import Conv1d
+from spark_mlx.layers import Conv1d
 
 RES2_SCALE = 8
 DILATIONS = (2, 3, 4)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import mlx.core as mx
 import mlx.nn as nn
 
-from spark_mlx.convolution import Conv1d, ConvTranspose1d
+from spark_mlx.layers import GELU, Conv1d, ConvTranspose1d
 
 EPS = 1e-6
 
@@ -54,12 +54,13 @@ class ConvNeXtBlock(nn.Module):
         self.dwconv = Conv1d(dim, dim, 7, padding=3, groups=dim)
         self.norm = _norm(dim, condition_dim)
         self.pwconv1 = nn.Linear(dim, intermediate_dim)
+        self.act = GELU()
         self.pwconv2 = nn.Linear(intermediate_dim, dim)
         self.gamma = mx.full((dim,), layer_scale)
 
     def __call__(self, x: mx.array, condition: mx.array | None) -> mx.array:
         y = self.norm(self.dwconv(x), condition)
-        return x + self.gamma * self.pwconv2(nn.gelu(self.pwconv1(y)))
+        return x + self.gamma * self.pwconv2(self.act(self.pwconv1(y)))
 
 
 class VocosBackbone(nn.Module):

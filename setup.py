@@ -1,0 +1,19 @@
+"""What pyproject.toml cannot say: a C extension, on Linux, where there is a compiler."""
+
+import sys
+
+from setuptools import Extension, setup
+
+NATIVE = "spark_mlx/native"
+
+extension = Extension(
+    "spark_mlx.native._native",
+    sources=[f"{NATIVE}/{name}.c" for name in ("module", "blas", "pool", "sound")],
+    depends=[f"{NATIVE}/{name}.h" for name in ("blas", "pool", "sound")],
+    extra_compile_args=["-O3", "-std=gnu11", "-Wno-psabi"],
+    libraries=["dl", "pthread"],
+    # Without a compiler everything works through MLX alone, only slower.
+    optional=True,
+)
+
+setup(ext_modules=[extension] if sys.platform == "linux" else [])

@@ -1,0 +1,277 @@
+"""How fast is it here? A model → seconds, tokens a second and gigabytes, each several times.
+
+Times what cloning and speaking are made of, with numbers of tokens that do not depend on what the
+model says, so that random weights serve as well as trained ones. Knows nothing of terminals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+
+from spark_mlx.errors import ConfigError
+from spark_mlx.generate import Stage, generate
+from spark_mlx.machine import Machine, machine, peak_memory
+from spark_mlx.pipeline import SparkTTS
+from spark_mlx.sampling import Sampling, sample
+from spark_mlx.voice import Voice
+
+SENTENCE = "The sun rises over the quiet hills, and a new day begins."
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """How much there is to do; measurements compare when this is the same.
+
+    Attributes:
+        clip_seconds: length of the clip that a voice is cloned from.
+        prompt_tokens: what is read before the first token is drawn.
+        tokens: what each stream draws to find the tokens a second.
+        batches: numbers of streams that are drawn together.
+        sentence_tokens: length of a sentence spoken, and of the speech decoded; 50 are a second.
+    """
+
+    clip_seconds: float = 6.0
+    prompt_tokens: int = 80
+    tokens: int = 64
+    batches: tuple[int, ...] = (1, 4, 8)
+    sentence_tokens: int = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One thing, measured several times.
+
+    Attributes:
+        name: what it is called in JSON.
+        what: the same in words.
+        unit: of the values.
+        values: in the order they were measured.
+    """
+
+    name: str
+    what: str
+    unit: str
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **dataclasses.asdict(self),
+            "median": self.median,
+            "lowest": min(self.values),
+            "highest": max(self.values),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """
+    Attributes:
+        model: what was measured.
+        dtype: what the language model computed in.
+        quantize: bits of its weights; None when they are not quantised.
+    """
+
+    machine: Machine
+    model: str
+    dtype: str
+    quantize: int | None
+    work: Work
+    measurements: tuple[Measurement, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        measurements = [measurement.to_dict() for measurement in self.measurements]
+        return {**dataclasses.asdict(self), "measurements": measurements}
+
+
+def run(
+    load: Callable[[], SparkTTS],
+    *,
+    model: str = "",
+    repeats: int = 5,
+    time_load: bool = True,
+    work: Work | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Results:
+    """Measures a model on the default device.
+
+    Args:
+        load: gives the model. It is called again for each time that loading is measured, when the
+            model before is gone, so that the peak of memory stays that of one.
+        model: what to call it in the results.
+        repeats: how often each thing is measured, after one run that is not.
+        time_load: False when `load` makes the model up, and how long it takes means nothing.
+        work: how much there is to do.
+        progress: told what is being measured next.
+
+    Raises:
+        ConfigError: `repeats` is less than one.
+    """
+    if repeats < 1:
+        raise ConfigError(f"everything is measured at least once, not {repeats} times")
+    work = work or Work()
+    measured: list[Measurement] = []
+
+    def tell(what: str) -> None:
+        if progress is not None:
+            progress(what)
+
+    def note(name: str, what: str, unit: str, *values: float) -> None:
+        measured.append(Measurement(name, what, unit, values))
+
+    def measure(name: str, what: str, unit: str, once: Callable[[], float]) -> tuple[float, ...]:
+        tell(what)
+        once()  # opens what is opened at first use, compiles, fills caches
+        values = tuple(once() for _ in range(repeats))
+        note(name, what, unit, *values)
+        return values
+
+    tell("load")
+    tts, seconds = _loaded(load)
+    if time_load:
+        loads = [seconds]
+        while len(loads) < repeats:
+            del tts
+            gc.collect()
+            mx.clear_cache()
+            tts, seconds = _loaded(load)
+            loads.append(seconds)
+        note("load", "load", "s", *loads)
+
+    bench = _Bench(tts, work)
+    measure("prefill", f"prefill of {work.prompt_tokens} tokens", "s", bench.prefill)
+    for streams in work.batches:
+        what = "LM, 1 stream" if streams == 1 else f"LM, {streams} streams together"
+        rate = functools.partial(bench.tokens_a_second, streams)
+        measure(f"lm_{streams}", what, "tokens/s", rate)
+    measure("decode", "codec decode", "s per s", bench.decode_a_second)
+    sentence = f"a sentence of {bench.sentence_seconds:.3g} s"
+    # No part of a sentence is there before the whole is.
+    times = measure("first_audio", f"time to first audio, {sentence}", "s", bench.speak)
+    factors = (seconds / bench.sentence_seconds for seconds in times)
+    note("real_time_factor", f"end to end, {sentence}", "s per s", *factors)
+    note("peak_memory_speaking", "peak memory, speaking", "GB", peak_memory() / 1e9)
+    clip = f"clone a clip of {work.clip_seconds:.3g} s"
+    measure("clone", clip, "s", bench.clone)
+    measure("clone_transcript", f"{clip} with transcript", "s", bench.clone_with_transcript)
+    note("peak_memory_cloning", "peak memory, cloning too", "GB", peak_memory() / 1e9)
+    dtype = str(tts.lm.norm.weight.dtype).removeprefix("mlx.core.")
+    return Results(machine(), model, dtype, tts.config.quantize, work, tuple(measured))
+
+
+def _loaded(load: Callable[[], SparkTTS]) -> tuple[SparkTTS, float]:
+    """The model, with the weights that speaking needs in memory, and the seconds it took."""
+    start = time.perf_counter()
+    tts = load()
+    # Weights are read when first used: that belongs here and not to the first sentence.
+    mx.eval(tts.lm.parameters(), tts.codec.bicodec.parameters())
+    return tts, time.perf_counter() - start
+
+
+class _Bench:
+    """What is measured, each method once: most give the seconds it took."""
+
+    def __init__(self, tts: SparkTTS, work: Work) -> None:
+        self.tts = tts
+        self.work = work
+        self.clip = _made_up_clip(work.clip_seconds, tts.sample_rate)
+        self.voice = Voice(
+            name="bench",
+            global_tokens=np.arange(tts.config.speaker_encoder.token_num, dtype=np.int32),
+            codec=tts.codec.fingerprint,
+            origin="cloned",
+            source="made up",
+        )
+        self.sentence_seconds = work.sentence_tokens * tts.config.hop / tts.sample_rate
+        # As long as asked, whatever the tokenizer makes of the sentence.
+        self.prompt = np.resize(tts.prompt(SENTENCE, self.voice), work.prompt_tokens).tolist()
+
+    def clone(self) -> float:
+        return _seconds(lambda: self.tts.clone(self.clip))
+
+    def clone_with_transcript(self) -> float:
+        return _seconds(lambda: self.tts.clone(self.clip, SENTENCE))
+
+    def prefill(self) -> float:
+        """From a prompt to the first token drawn."""
+        return _seconds(lambda: self._draw(self.prompt, 1))
+
+    def tokens_a_second(self, streams: int) -> float:
+        """Of all streams together, from when each has its first token."""
+        steps = _steps(self.tts, self.prompt, self.work.tokens, streams)
+        next(steps)
+        start = time.perf_counter()
+        drawn = streams * sum(1 for _ in steps)
+        return drawn / (time.perf_counter() - start)
+
+    def decode_a_second(self) -> float:
+        codes = self.tts.codec.semantic_codes
+        tokens = [code % codes for code in range(self.work.sentence_tokens)]
+        seconds = _seconds(lambda: self.tts.codec.decode(self.voice.global_tokens, tokens))
+        return seconds / self.sentence_seconds
+
+    def speak(self) -> float:
+        """From a sentence to all of its samples."""
+
+        def work() -> None:
+            ids = self._draw(self.tts.prompt(SENTENCE, self.voice), self.work.sentence_tokens)
+            tokens = self.tts.vocabulary.semantic.codes(ids)
+            self.tts.codec.decode(self.voice.global_tokens, tokens)
+
+        return _seconds(work)
+
+    def _draw(self, prompt: list[int], count: int) -> list[int]:
+        stage = Stage(self.tts.vocabulary.semantic.all(), count)
+        return list(generate(self.tts.lm, prompt, [stage], Sampling(), mx.random.key(0)))
+
+
+def _steps(tts: SparkTTS, prompt: list[int], count: int, streams: int) -> Iterator[None]:
+    """Draws `count` tokens for each of some streams, and yields when they have one more each."""
+    key, sampling = mx.random.key(0), Sampling()
+    semantic = tts.vocabulary.semantic.all()
+    if streams == 1:
+        for _ in generate(tts.lm, prompt, [Stage(semantic, count)], sampling, key):
+            yield
+        return
+    candidates = mx.array([*semantic])
+    head, cache = tts.lm.head(candidates), tts.lm.make_cache()
+    inputs = mx.array([prompt] * streams, dtype=mx.uint32)
+    drawn = None
+    for step_key in mx.random.split(key, count):
+        logits = head(tts.lm.hidden(inputs, cache)[:, -1])
+        unread, drawn = drawn, candidates[sample(logits, sampling, step_key)]
+        mx.async_eval(drawn)
+        inputs = drawn[:, None]
+        if unread is not None:
+            unread.tolist()
+            yield
+    if drawn is not None:
+        drawn.tolist()
+        yield
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _made_up_clip(seconds: float, rate: int) -> tuple[npt.NDArray[np.float32], int]:
+    """Something like a voice, that comes and goes like syllables: samples (N,) and their rate."""
+    t = np.arange(round(seconds * rate)) / rate
+    voice = 0.3 * np.sin(2 * np.pi * 140 * t) ** 3 * np.abs(np.sin(2 * np.pi * 2 * t))
+    return voice.astype(np.float32), rate

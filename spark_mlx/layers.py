@@ -1,0 +1,115 @@
+"""The layers that a CPU computes in a way of its own; sequences are (batch, time, channels).
+
+Metal and CUDA have kernels for them in MLX; for a CPU there is `spark_mlx.cpu`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from spark_mlx import cpu
+
+
+class Conv1d(nn.Module):
+    """A convolution over time: x (B, T, in) → (B, T', out).
+
+    Parameters:
+        weight: (out, kernel, in // groups).
+        bias: (out,).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(in_channels // groups * kernel_size)
+        self.weight = mx.random.uniform(
+            -bound, bound, (out_channels, kernel_size, in_channels // groups)
+        )
+        self.bias = mx.zeros((out_channels,))
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+
+    def __call__(self, x: mx.array) -> mx.array:
+        sizes = (self.stride, self.padding, self.dilation, self.groups)
+        if cpu.in_use():
+            return cpu.conv1d(x, self.weight, self.bias, *sizes, training=self.training)
+        return mx.conv1d(x, self.weight, *sizes) + self.bias
+
+
+class ConvTranspose1d(nn.Module):
+    """A transposed convolution over time: x (B, T, in) → (B, about T · stride, out).
+
+    Parameters:
+        weight: (out, kernel, in // groups).
+        bias: (out,).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        padding: int = 0,
+        output_padding: int = 0,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(in_channels // groups * kernel_size)
+        self.weight = mx.random.uniform(
+            -bound, bound, (out_channels, kernel_size, in_channels // groups)
+        )
+        self.bias = mx.zeros((out_channels,))
+        self.stride = stride
+        self.padding = padding
+        self.output_padding = output_padding
+        self.groups = groups
+
+    def __call__(self, x: mx.array) -> mx.array:
+        sizes = (self.stride, self.padding)
+        if cpu.in_use():
+            return cpu.conv_transpose1d(
+                x, self.weight, self.bias, *sizes, self.output_padding, self.groups, self.training
+            )
+        y = mx.conv_transpose1d(
+            x, self.weight, *sizes, output_padding=self.output_padding, groups=self.groups
+        )
+        return y + self.bias
+
+
+class GELU(nn.Module):
+    """x · Φ(x), the exact form."""
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return cpu.gelu(x, self.training) if cpu.in_use() else nn.gelu(x)
+
+
+class Snake(nn.Module):
+    """x + sin²(αx) / α, which lets a layer express periodicity (Ziyin et al., 2020).
+
+    Parameters:
+        alpha: (channels,).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.alpha = mx.ones((channels,))
+
+    def __call__(self, x: mx.array) -> mx.array:
+        if cpu.in_use():
+            return cpu.snake(x, self.alpha, self.training)
+        return x + mx.square(mx.sin(self.alpha * x)) / (self.alpha + 1e-9)

@@ -1,0 +1,178 @@
+/* The three products that MLX asks a BLAS for, under the names it asks by.
+
+   MLX's Linux wheel links the reference BLAS, which is some sixty times slower than the machine.
+   This library is loaded before MLX and into the global namespace, so that the names resolve here.
+   Large products go to OpenBLAS, shared out over the pool's threads; products with a few rows,
+   which is what decoding does all day, are bound by reading the weights once and have their own
+   kernel: OpenBLAS would first copy every weight into its packed layout. */
+#include "blas.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pool.h"
+
+enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
+
+typedef void sgemm_t(int, int, int, int, int, int, float, const float *, int, const float *, int,
+                     float, float *, int);
+typedef void dgemm_t(int, int, int, int, int, int, double, const double *, int, const double *, int,
+                     double, double *, int);
+typedef void cgemm_t(int, int, int, int, int, int, const void *, const void *, int, const void *,
+                     int, const void *, void *, int);
+
+static sgemm_t *sgemm;
+static dgemm_t *dgemm;
+static cgemm_t *cgemm;
+static _Atomic long calls;
+
+static void *find(void *library, const char *prefix, const char *name) {
+    char full[64];
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    return dlsym(library, full);
+}
+
+const char *blas_open(const char *path, const char *prefix) {
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) return dlerror();
+    void (*set_threads)(int) = (void (*)(int))find(library, prefix, "openblas_set_num_threads");
+    sgemm = (sgemm_t *)find(library, prefix, "cblas_sgemm");
+    dgemm = (dgemm_t *)find(library, prefix, "cblas_dgemm");
+    cgemm = (cgemm_t *)find(library, prefix, "cblas_cgemm");
+    if (!set_threads || !sgemm || !dgemm || !cgemm) return "it is not OpenBLAS";
+    set_threads(1);
+    return NULL;
+}
+
+long blas_calls(void) { return atomic_load(&calls); }
+
+void blas_accumulate(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
+                     float *c, int ldc) {
+    sgemm(ROW_MAJOR, NO_TRANS, TRANS, m, n, k, 1, a, lda, b, ldb, 1, c, ldc);
+}
+
+/* ---- A few rows times a transposed matrix: c (m, n) = alpha · a (m, k) · b (n, k)ᵀ. ---- */
+
+enum { LANES = 16, FEW = 16, TILE = 4 };
+
+typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4)));
+
+static inline __attribute__((always_inline)) lanes load(const float *p) {
+    return *(const lanes *)p;
+}
+
+static inline __attribute__((always_inline)) float sum(lanes v) {
+    float total = 0;
+    for (int i = 0; i < LANES; i++) total += v[i];
+    return total;
+}
+
+/* `rows` rows of a (at most TILE) with TILE rows of b; every weight loaded meets all of them. */
+static inline __attribute__((always_inline)) void tile(int rows, int k, const float *a, int lda,
+                                                       const float *b, int ldb, float alpha,
+                                                       float *c, int ldc) {
+    lanes totals[TILE][TILE] = {{{0}}};
+    int i = 0;
+    for (; i + LANES <= k; i += LANES) {
+        lanes weights[TILE];
+        for (int n = 0; n < TILE; n++) weights[n] = load(b + (long)n * ldb + i);
+        for (int m = 0; m < rows; m++) {
+            lanes x = load(a + (long)m * lda + i);
+            for (int n = 0; n < TILE; n++) totals[m][n] += x * weights[n];
+        }
+    }
+    for (int m = 0; m < rows; m++)
+        for (int n = 0; n < TILE; n++) {
+            float total = sum(totals[m][n]);
+            for (int j = i; j < k; j++) total += a[(long)m * lda + j] * b[(long)n * ldb + j];
+            c[(long)m * ldc + n] = alpha * total;
+        }
+}
+
+#if defined(__x86_64__) && defined(__gnu_linux__)
+#define FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FOR_EACH_CPU
+#endif
+
+FOR_EACH_CPU static void few_rows(int m, int n, int k, float alpha, const float *a, int lda,
+                                  const float *b, int ldb, float *c, int ldc) {
+    int j = 0;
+    for (; j + TILE <= n; j += TILE) {
+        const float *weights = b + (long)j * ldb;
+        int i = 0;
+        for (; i + 4 <= m; i += 4)
+            tile(4, k, a + (long)i * lda, lda, weights, ldb, alpha, c + (long)i * ldc + j, ldc);
+        const float *rest = a + (long)i * lda;
+        float *out = c + (long)i * ldc + j;
+        if (m - i == 1) tile(1, k, rest, lda, weights, ldb, alpha, out, ldc);
+        if (m - i == 2) tile(2, k, rest, lda, weights, ldb, alpha, out, ldc);
+        if (m - i == 3) tile(3, k, rest, lda, weights, ldb, alpha, out, ldc);
+    }
+    for (; j < n; j++)
+        for (int i = 0; i < m; i++) {
+            float total = 0;
+            for (int l = 0; l < k; l++) total += a[(long)i * lda + l] * b[(long)j * ldb + l];
+            c[(long)i * ldc + j] = alpha * total;
+        }
+}
+
+/* ---- A product, cut into parts along its longer side. ---- */
+
+typedef struct {
+    int ta, tb, m, n, k, lda, ldb, ldc, by_rows, part;
+    float alpha, beta;
+    const float *a, *b;
+    float *c;
+} product;
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+static void part_of_product(void *context, int index) {
+    const product *p = context;
+    int from = index * p->part;
+    int m = p->by_rows ? least(p->part, p->m - from) : p->m;
+    int n = p->by_rows ? p->n : least(p->part, p->n - from);
+    const float *a = p->a, *b = p->b;
+    float *c = p->c;
+    if (p->by_rows) {
+        a += p->ta == TRANS ? from : (long)from * p->lda;
+        c += (long)from * p->ldc;
+    } else {
+        b += p->tb == TRANS ? (long)from * p->ldb : from;
+        c += from;
+    }
+    if (p->m <= FEW && p->ta == NO_TRANS && p->tb == TRANS && p->beta == 0)
+        few_rows(m, n, p->k, p->alpha, a, p->lda, b, p->ldb, c, p->ldc);
+    else
+        sgemm(ROW_MAJOR, p->ta, p->tb, m, n, p->k, p->alpha, a, p->lda, b, p->ldb, p->beta, c,
+              p->ldc);
+}
+
+void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a,
+                 int lda, const float *b, int ldb, float beta, float *c, int ldc) {
+    atomic_fetch_add(&calls, 1);
+    if (order != ROW_MAJOR || m <= 0 || n <= 0) {
+        sgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+        return;
+    }
+    product p = {ta, tb, m, n, k, lda, ldb, ldc, m > n, 0, alpha, beta, a, b, c};
+    int longer = m > n ? m : n;
+    /* Below this, waking a thread takes longer than the product. */
+    int parts = (double)m * n * k < 60000 ? 1 : pool_threads();
+    p.part = (longer + parts - 1) / parts;
+    p.part = (p.part + TILE - 1) / TILE * TILE;
+    pool_run(part_of_product, &p, (longer + p.part - 1) / p.part);
+}
+
+void cblas_dgemm(int order, int ta, int tb, int m, int n, int k, double alpha, const double *a,
+                 int lda, const double *b, int ldb, double beta, double *c, int ldc) {
+    dgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+void cblas_cgemm(int order, int ta, int tb, int m, int n, int k, const void *alpha, const void *a,
+                 int lda, const void *b, int ldb, const void *beta, void *c, int ldc) {
+    cgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}

@@ -1,0 +1,121 @@
+/* spark_mlx.native._native: the Python side. Arrays come in as buffers of float32; their shapes are
+   checked by the Python functions beside this file. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "blas.h"
+#include "pool.h"
+#include "sound.h"
+
+static PyObject *open_blas(PyObject *self, PyObject *args) {
+    (void)self;
+    const char *path, *prefix;
+    int threads;
+    if (!PyArg_ParseTuple(args, "ssi", &path, &prefix, &threads)) return NULL;
+    pool_set_threads(threads);
+    const char *error = blas_open(path, prefix);
+    if (error != NULL) {
+        PyErr_Format(PyExc_OSError, "%s: %s", path, error);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *calls(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromLong(blas_calls());
+}
+
+static PyObject *threads(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromLong(pool_threads());
+}
+
+static PyObject *snake(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer x, alpha, y;
+    int frames, channels;
+    if (!PyArg_ParseTuple(args, "y*y*w*ii", &x, &alpha, &y, &frames, &channels)) return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    sound_snake(x.buf, alpha.buf, y.buf, frames, channels);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&x), PyBuffer_Release(&alpha), PyBuffer_Release(&y);
+    Py_RETURN_NONE;
+}
+
+static PyObject *gelu(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer x, y;
+    if (!PyArg_ParseTuple(args, "y*w*", &x, &y)) return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    sound_gelu(x.buf, y.buf, (long)(y.len / 4));
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&x), PyBuffer_Release(&y);
+    Py_RETURN_NONE;
+}
+
+static PyObject *conv(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer x, weight, bias, y;
+    int frames, in, kernel, stride, padding, dilation, groups, out_frames, out;
+    if (!PyArg_ParseTuple(args, "y*y*y*w*iiiiiiiii", &x, &weight, &bias, &y, &frames, &in, &kernel,
+                          &stride, &padding, &dilation, &groups, &out_frames, &out))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    sound_conv(x.buf, frames, in, weight.buf, bias.buf, kernel, stride, padding, dilation, groups,
+               y.buf, out_frames, out);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&x), PyBuffer_Release(&weight), PyBuffer_Release(&bias), PyBuffer_Release(&y);
+    Py_RETURN_NONE;
+}
+
+static PyObject *conv_transpose(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer x, weight, bias, y;
+    int frames, in, kernel, stride, padding, out_frames, out;
+    if (!PyArg_ParseTuple(args, "y*y*y*w*iiiiiii", &x, &weight, &bias, &y, &frames, &in, &kernel,
+                          &stride, &padding, &out_frames, &out))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    sound_conv_transpose(x.buf, frames, in, weight.buf, bias.buf, kernel, stride, padding, y.buf,
+                         out_frames, out);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&x), PyBuffer_Release(&weight), PyBuffer_Release(&bias), PyBuffer_Release(&y);
+    Py_RETURN_NONE;
+}
+
+static PyObject *residual_unit(PyObject *self, PyObject *args) {
+    (void)self;
+    enum { X, ALPHA1, WIDE, BIAS1, ALPHA2, NARROW, BIAS2, Y, COUNT };
+    Py_buffer b[COUNT];
+    int frames, channels, kernel, dilation, failed;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*w*iiii", &b[X], &b[ALPHA1], &b[WIDE], &b[BIAS1],
+                          &b[ALPHA2], &b[NARROW], &b[BIAS2], &b[Y], &frames, &channels, &kernel,
+                          &dilation))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    failed = sound_residual_unit(b[X].buf, frames, channels, b[ALPHA1].buf, b[WIDE].buf,
+                                 b[BIAS1].buf, kernel, dilation, b[ALPHA2].buf, b[NARROW].buf,
+                                 b[BIAS2].buf, b[Y].buf);
+    Py_END_ALLOW_THREADS;
+    for (int i = 0; i < COUNT; i++) PyBuffer_Release(&b[i]);
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"open_blas", open_blas, METH_VARARGS, "open_blas(path, prefix, threads)"},
+    {"calls", calls, METH_NOARGS, "Products that came through cblas_sgemm."},
+    {"threads", threads, METH_NOARGS, "Threads that work at most."},
+    {"snake", snake, METH_VARARGS, "snake(x, alpha, y, frames, channels)"},
+    {"gelu", gelu, METH_VARARGS, "gelu(x, y)"},
+    {"conv", conv, METH_VARARGS, "See sound.h."},
+    {"conv_transpose", conv_transpose, METH_VARARGS, "See sound.h."},
+    {"residual_unit", residual_unit, METH_VARARGS, "See sound.h."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_native", "Speech on a CPU.", -1, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void) { return PyModule_Create(&definition); }

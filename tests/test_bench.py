@@ -1,0 +1,233 @@
+"""The benchmark: what it measures and how it is shown; never how long anything took."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from conftest import REFERENCE
+from random_checkpoint import make_tokenizer
+from spark_mlx.bench import Work, run
+from spark_mlx.cli import main
+from spark_mlx.convert.configs import read_configs
+from spark_mlx.errors import ConfigError
+from spark_mlx.machine import machine, peak_memory
+from spark_mlx.pipeline import SparkTTS
+from spark_mlx.random_model import FULL, TINY, random_tts, tokenizer_json
+
+LITTLE = Work(clip_seconds=0.5, prompt_tokens=9, tokens=3, batches=(1, 2), sentence_tokens=4)
+MEASURED = [
+    "prefill",
+    "lm_1",
+    "lm_4",
+    "lm_8",
+    "decode",
+    "first_audio",
+    "real_time_factor",
+    "peak_memory_speaking",
+    "clone",
+    "clone_transcript",
+    "peak_memory_cloning",
+]
+
+
+@pytest.fixture(scope="module")
+def random() -> SparkTTS:
+    return random_tts("tiny")
+
+
+# The random model.
+
+
+def test_full_is_the_published_shape() -> None:
+    published = read_configs(REFERENCE / "config-full", "float32", None)
+    assert dataclasses.replace(FULL, fingerprint=published.fingerprint) == published
+
+
+def test_ids_are_the_published_ones() -> None:
+    added = {t["content"]: t["id"] for t in json.loads(tokenizer_json())["added_tokens"]}
+    published = {
+        "im_end": 151645,
+        "bicodec_global_0": 151665,
+        "bicodec_semantic_0": 155761,
+        "task_tts": 165137,
+        "task_controllable_tts": 165143,
+        "start_content": 165146,
+        "start_global_token": 165150,
+        "end_semantic_token": 165157,
+    }
+    assert {name: added[f"<|{name}|>"] for name in published} == published
+    whole = make_tokenizer(first_added_id=151643, global_codes=4096, semantic_codes=8192)
+    assert added == {content: whole.token_to_id(content) for content in added}
+
+
+def test_random_model_clones_creates_and_speaks(random: SparkTTS) -> None:
+    clip = (0.3 * np.sin(np.arange(16_000) * 0.05) ** 3, 16_000)
+    for voice in (
+        random.create_voice(seed=3),
+        random.clone(clip),
+        random.clone(clip, transcript="Hm."),
+    ):
+        prompt = random.prompt("Hi.", voice)
+        assert prompt[0] in (165137, 165143)
+        assert max(prompt) < random.config.lm.vocab_size
+    samples = random.say("Hi.", random.create_voice(seed=3)).samples
+    assert 0.01 < samples.std() < 0.7
+
+
+def test_random_model_is_the_same_every_time(random: SparkTTS) -> None:
+    ids = mx.array([[165137, 72, 105, 165150]])
+    logits = random.lm(ids)
+    assert mx.array_equal(logits, random_tts("tiny").lm(ids))
+    assert 0.1 < logits.std().item() < 10
+
+
+def test_random_model_in_other_precisions() -> None:
+    tts = random_tts("tiny", dtype="bfloat16", quantize=8)
+    assert tts.lm.norm.weight.dtype == mx.bfloat16
+    assert tts.lm.embed_tokens.bits == 8
+    assert (tts.config.dtype, tts.config.quantize) == ("bfloat16", 8)
+
+
+@pytest.mark.parametrize("wrong", [{"shape": "huge"}, {"dtype": "float16"}])
+def test_random_model_refuses(wrong: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong.values()))):
+        random_tts(**wrong)
+
+
+# What is measured.
+
+
+def test_each_is_measured_as_often_as_asked() -> None:
+    loads: list[str] = []
+    told: list[str] = []
+
+    def load() -> SparkTTS:
+        loads.append("once")
+        return random_tts("tiny")
+
+    results = run(load, model="mine", repeats=2, work=LITTLE, progress=told.append)
+    assert len(loads) == 2
+    expected = ["load", *(name for name in MEASURED if name not in ("lm_4", "lm_8"))]
+    expected.insert(expected.index("lm_1") + 1, "lm_2")
+    assert [measurement.name for measurement in results.measurements] == expected
+    for measurement in results.measurements:
+        assert len(measurement.values) == (1 if "memory" in measurement.name else 2)
+        assert all(value > 0 for value in measurement.values)
+    whats = [measurement.what for measurement in results.measurements]
+    assert told == [what for what in whats if what in told]
+    assert len(told) == 8
+    by_name = {measurement.name: measurement for measurement in results.measurements}
+    seconds = LITTLE.sentence_tokens / 50
+    for audio, factor in zip(
+        by_name["first_audio"].values, by_name["real_time_factor"].values, strict=True
+    ):
+        assert factor == pytest.approx(audio / seconds)
+    assert (results.model, results.dtype, results.quantize) == ("mine", "float32", None)
+
+
+def test_every_stream_draws_its_tokens(random: SparkTTS, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed: list[tuple[int, ...]] = []
+    hidden = random.lm.hidden
+
+    def spy(ids: mx.array, *others: object) -> mx.array:
+        fed.append(ids.shape)
+        return hidden(ids, *others)
+
+    monkeypatch.setattr(random.lm, "hidden", spy)
+    run(lambda: random, repeats=1, time_load=False, work=LITTLE)
+    assert fed.count((1, LITTLE.prompt_tokens)) == 4  # prefill and one stream, each once to warm up
+    assert fed.count((2, LITTLE.prompt_tokens)) == 2
+    assert fed.count((2, 1)) == 2 * (LITTLE.tokens - 1)
+
+
+def test_a_model_made_up_is_not_timed(random: SparkTTS) -> None:
+    results = run(lambda: random, repeats=1, time_load=False, work=LITTLE)
+    assert "load" not in [measurement.name for measurement in results.measurements]
+
+
+def test_no_repeats_are_refused(random: SparkTTS) -> None:
+    with pytest.raises(ConfigError, match="0 times"):
+        run(lambda: random, repeats=0)
+
+
+def test_results_are_plain(random: SparkTTS) -> None:
+    data = run(lambda: random, repeats=3, time_load=False, work=LITTLE).to_dict()
+    assert json.loads(json.dumps(data))["work"]["batches"] == [1, 2]
+    for measurement in data["measurements"]:
+        low, *_, high = sorted(measurement["values"])
+        assert (measurement["lowest"], measurement["highest"]) == (low, high)
+        assert low <= measurement["median"] <= high
+
+
+def test_machine() -> None:
+    here = machine()
+    assert here.cores >= 1
+    assert here.device in ("CPU", "Metal GPU", "CUDA GPU")
+    assert here.packages["mlx"].startswith(mx.__version__.partition("+")[0])
+
+
+def test_peak_memory_is_in_bytes() -> None:
+    # A gigabyte is not made for this: Python with MLX takes more than 30 MB and less than 100 GB.
+    assert 30e6 < peak_memory() < 100e9
+
+
+# The command.
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--random", "tiny", "--repeats", "1", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    data = json.loads(out)
+    assert set(data) == {"machine", "model", "dtype", "quantize", "work", "measurements"}
+    assert set(data["machine"]) == {
+        "system",
+        "processor",
+        "cores",
+        "device",
+        "products",
+        "packages",
+    }
+    assert data["model"] == "random, tiny"
+    assert [measurement["name"] for measurement in data["measurements"]] == MEASURED
+    for measurement in data["measurements"]:
+        assert set(measurement) == {
+            "name",
+            "what",
+            "unit",
+            "values",
+            "median",
+            "lowest",
+            "highest",
+        }
+
+
+def test_table(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--model", str(model), "--repeats", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    about, _, rows = out.partition("\n\n")
+    assert str(model) in about
+    heads, load, *others = rows.splitlines()
+    assert heads.split() == ["median", "spread", "unit"]
+    assert load.split()[0] == "load"
+    assert len(others) == len(MEASURED)
+    # The units stand below one another.
+    assert len({line.rindex("  ") for line in (heads, load, *others)}) == 1
+
+
+@pytest.mark.parametrize(
+    "args", [["--quantize", "8"], ["--repeats", "0"], ["--random", "tiny", "--repeats", "-1"]]
+)
+def test_usage_mistakes(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *args]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("spark-mlx: --")
+    assert err.count("\n") == 1
