@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_mlx.errors import ConfigError
-from spark_mlx.generate import Stage, generate
+from spark_mlx.generate import Stage, generate, generate_batch
 from spark_mlx.machine import Machine, machine, peak_memory
 from spark_mlx.pipeline import SparkTTS
-from spark_mlx.sampling import Sampling, sample
+from spark_mlx.sampling import Sampling
 from spark_mlx.voice import Voice
 
 SENTENCE = "The sun rises over the quiet hills, and a new day begins."
@@ -212,11 +212,12 @@ class _Bench:
 
     def tokens_a_second(self, streams: int) -> float:
         """Of all streams together, from when each has its first token."""
-        steps = _steps(self.tts, self.prompt, self.work.tokens, streams)
-        next(steps)
+        drawn = self._streams(streams)
+        for _ in range(streams):
+            next(drawn)
         start = time.perf_counter()
-        drawn = streams * sum(1 for _ in steps)
-        return drawn / (time.perf_counter() - start)
+        count = sum(1 for _ in drawn)
+        return count / (time.perf_counter() - start)
 
     def decode_a_second(self) -> float:
         codes = self.tts.codec.semantic_codes
@@ -234,34 +235,17 @@ class _Bench:
 
         return _seconds(work)
 
+    def _streams(self, count: int) -> Iterator[object]:
+        """One item for each token of as many equal streams."""
+        lm, stage = self.tts.lm, Stage(self.tts.vocabulary.semantic.all(), self.work.tokens)
+        keys = [*mx.random.split(mx.random.key(0), count)]
+        if count == 1:
+            return generate(lm, self.prompt, [stage], Sampling(), keys[0])
+        return generate_batch(lm, [self.prompt] * count, [stage] * count, Sampling(), keys)
+
     def _draw(self, prompt: list[int], count: int) -> list[int]:
         stage = Stage(self.tts.vocabulary.semantic.all(), count)
         return list(generate(self.tts.lm, prompt, [stage], Sampling(), mx.random.key(0)))
-
-
-def _steps(tts: SparkTTS, prompt: list[int], count: int, streams: int) -> Iterator[None]:
-    """Draws `count` tokens for each of some streams, and yields when they have one more each."""
-    key, sampling = mx.random.key(0), Sampling()
-    semantic = tts.vocabulary.semantic.all()
-    if streams == 1:
-        for _ in generate(tts.lm, prompt, [Stage(semantic, count)], sampling, key):
-            yield
-        return
-    candidates = mx.array([*semantic])
-    head, cache = tts.lm.head(candidates), tts.lm.make_cache()
-    inputs = mx.array([prompt] * streams, dtype=mx.uint32)
-    drawn = None
-    for step_key in mx.random.split(key, count):
-        logits = head(tts.lm.hidden(inputs, cache)[:, -1])
-        unread, drawn = drawn, candidates[sample(logits, sampling, step_key)]
-        mx.async_eval(drawn)
-        inputs = drawn[:, None]
-        if unread is not None:
-            unread.tolist()
-            yield
-    if drawn is not None:
-        drawn.tolist()
-        yield
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -128,6 +128,31 @@ def gelu(x: mx.array, training: bool) -> mx.array:
     return result
 
 
+# Adding it rounds a float32 of moderate size to a whole number: 1.5 · 2²³.
+_WHOLE = 12582912.0
+# 2^f for |f| ≤ 1/2, to 1e-7: a Chebyshev fit of degree 5.
+_EXP2 = (0.0013400433, 0.009676037, 0.05550327, 0.24022107, 0.6931472, 1.0000001)
+
+
+def silu(x: mx.array, training: bool) -> mx.array:
+    """x · σ(x), lazily, since it stands in the middle of the language model's graph.
+
+    MLX computes exp one number after another on a CPU. For more than a few rows, two dozen vector
+    operations are three times faster.
+    """
+    if training or x.dtype != mx.float32 or x.size < 16_384:
+        return nn.silu(x)
+    # e^-|x| = 2^(whole + rest), the first part by putting it into the exponent's bits.
+    power = mx.maximum(mx.abs(x) * -1.4426950408889634, -126.0)
+    whole = (power + _WHOLE) - _WHOLE
+    rest = power - whole
+    y = rest * _EXP2[0] + _EXP2[1]
+    for coefficient in _EXP2[2:]:
+        y = y * rest + coefficient
+    small = y * ((whole + 127.0).astype(mx.int32) << 23).view(mx.float32)
+    return x * mx.where(x < 0, small, 1.0) / (1.0 + small)
+
+
 def residual_unit(
     x: mx.array, snake1: nn.Module, wide: nn.Module, snake2: nn.Module, narrow: nn.Module
 ) -> mx.array | None:

@@ -12,7 +12,7 @@ from typing import cast
 
 import mlx.core as mx
 
-from spark_mlx.lm import Qwen2
+from spark_mlx.lm import Head, KVCache, Qwen2
 from spark_mlx.sampling import Sampling, sample
 
 
@@ -34,6 +34,15 @@ class Stage:
     end: int | None = None
     at_least: int = 0
 
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All that can be drawn; the end, if there is one, stands last."""
+        return (*self.candidates, *(() if self.end is None else (self.end,)))
+
+
+# Draws an answer can have at most. Each has a random key of its own, made at the start.
+MOST_DRAWS = 4096
+
 
 def generate(
     lm: Qwen2, prompt: Sequence[int], stages: Sequence[Stage], sampling: Sampling, key: mx.array
@@ -44,34 +53,93 @@ def generate(
     device never waits for Python. When the answer ends, one step too many has been started.
     """
     cache = lm.make_cache()
-    keys = mx.random.split(key, sum(stage.count for stage in stages))
+    keys = mx.random.split(key, MOST_DRAWS)
     unread: mx.array | None = None
     waiting = list(prompt)
     step = 0
     for stage in stages:
         waiting += stage.forced
-        ids = [*stage.candidates, *(() if stage.end is None else (stage.end,))]
-        candidates = mx.array(ids)
-        head = lm.head(candidates)
+        head = lm.head(stage.ids)
         for i in range(stage.count):
             known = mx.array([waiting], dtype=mx.uint32)
             waiting = []
             inputs = known if unread is None else mx.concatenate([unread[:, None], known], axis=1)
-            logits = head(lm.hidden(inputs, cache)[:, -1])
-            if stage.end is not None and i < stage.at_least:
-                logits = logits[:, :-1]
-            drawn = candidates[sample(logits, sampling, keys[step])].astype(mx.uint32)
+            hidden = lm.hidden(inputs, cache)[:, -1]
+            drawn = _draw(head, hidden, stage, i, sampling, keys[step][None])
             mx.async_eval(drawn)
             step += 1
             if unread is not None:
-                yield (id_ := _read(unread))
+                (id_,) = _read(unread)
+                yield id_
                 if id_ == stage.end:
                     return
             unread = drawn
     if unread is not None:
-        yield _read(unread)
+        yield from _read(unread)
 
 
-def _read(drawn: mx.array) -> int:
-    """Waits for one id."""
-    return cast(int, drawn.item())
+def generate_batch(
+    lm: Qwen2,
+    prompts: Sequence[Sequence[int]],
+    stages: Sequence[Stage],
+    sampling: Sampling,
+    keys: Sequence[mx.array],
+) -> Iterator[tuple[int, int]]:
+    """Writes several answers together; yields (index of the prompt, id) for every id drawn.
+
+    Each answer is the one that `generate` gives with its prompt, stage and key, but for rounding:
+    a step reads the weights once for all of them. An answer that has ended leaves the batch.
+
+    Args:
+        stages: one for each prompt, with the same candidates and end and nothing forced.
+    """
+    first = stages[0]
+    head = lm.head(first.ids)
+    draws = mx.stack([mx.random.split(key, MOST_DRAWS) for key in keys])
+    longest = max(map(len, prompts))
+    starts = mx.array([longest - len(prompt) for prompt in prompts])
+    caches = []
+    rows = []
+    for prompt in prompts:
+        caches.append(lm.make_cache(start=longest - len(prompt)))
+        rows.append(lm.hidden(mx.array([prompt]), caches[-1])[:, -1])
+        mx.async_eval(rows[-1])
+    cache = [KVCache.merge(layer) for layer in zip(*caches, strict=True)]
+    drawn = _draw(head, mx.concatenate(rows), first, 0, sampling, draws[:, 0])
+    active = list(range(len(prompts)))
+    for step in range(1, MOST_DRAWS):
+        mask = mx.arange(longest + step) >= starts[:, None]
+        hidden = lm.hidden(drawn[:, None], cache, mask[:, None, None])[:, -1]
+        following = _draw(head, hidden, first, step, sampling, draws[:, step])
+        mx.async_eval(following)
+        ids = _read(drawn)
+        yield from zip(active, ids, strict=True)
+        going_on = [
+            row
+            for row, (stream, id_) in enumerate(zip(active, ids, strict=True))
+            if id_ != first.end and step < stages[stream].count
+        ]
+        if not going_on:
+            return
+        if len(going_on) < len(active):
+            kept = mx.array(going_on)
+            for layer in cache:
+                layer.keep(kept)
+            following, starts, draws = following[kept], starts[kept], draws[kept]
+            active = [active[row] for row in going_on]
+        drawn = following
+
+
+def _draw(
+    head: Head, hidden: mx.array, stage: Stage, step: int, sampling: Sampling, keys: mx.array
+) -> mx.array:
+    """The next id of each stream: hidden (B, hidden_size), keys (B, 2) → (B,)."""
+    logits = head(hidden)
+    if stage.end is not None and step < stage.at_least:
+        logits = logits[:, :-1]
+    return head.candidates[sample(logits, sampling, keys)].astype(mx.uint32)
+
+
+def _read(drawn: mx.array) -> list[int]:
+    """Waits for ids."""
+    return cast(list[int], drawn.tolist())

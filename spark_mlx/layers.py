@@ -98,6 +98,13 @@ class GELU(nn.Module):
         return cpu.gelu(x, self.training) if cpu.in_use() else nn.gelu(x)
 
 
+class SiLU(nn.Module):
+    """x · σ(x)."""
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return cpu.silu(x, self.training) if cpu.in_use() else nn.silu(x)
+
+
 class Snake(nn.Module):
     """x + sin²(αx) / α, which lets a layer express periodicity (Ziyin et al., 2020).
 

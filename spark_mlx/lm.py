@@ -14,6 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from spark_mlx.config import Config
+from spark_mlx.layers import SiLU
 
 GROUP_SIZE = 64
 
@@ -33,11 +34,18 @@ class LMConfig(Config):
 
 
 class KVCache:
-    """Keys and values of one layer, (B, heads, T, head_dim), in room that grows by blocks."""
+    """Keys and values of one layer, (B, heads, T, head_dim), in room that grows by blocks.
+
+    Attributes:
+        length: how many tokens it holds.
+        start: the position of the first one. Only distances between positions matter to the
+            model, so a short prompt may start late to end where a longer one ends.
+    """
 
     BLOCK = 256
 
-    def __init__(self) -> None:
+    def __init__(self, start: int = 0) -> None:
+        self.start = start
         self.length = 0
         self._keys: mx.array | None = None
         self._values: mx.array | None = None
@@ -53,6 +61,29 @@ class KVCache:
         self._keys[..., start : self.length, :] = keys
         self._values[..., start : self.length, :] = values
         return self._keys[..., : self.length, :], self._values[..., : self.length, :]
+
+    @classmethod
+    def merge(cls, caches: Sequence[KVCache]) -> KVCache:
+        """The caches of single streams that end at the same position, as one batch.
+
+        Where a stream starts later than position 0 there are zeros, to be masked.
+        """
+        merged = cls()
+        merged.length = caches[0].start + caches[0].length
+
+        def aligned(cache: KVCache, room: mx.array | None) -> mx.array:
+            assert room is not None
+            return mx.pad(room[..., : cache.length, :], [(0, 0), (0, 0), (cache.start, 0), (0, 0)])
+
+        merged._keys = mx.concatenate([aligned(c, c._keys) for c in caches])
+        merged._values = mx.concatenate([aligned(c, c._values) for c in caches])
+        return merged
+
+    def keep(self, rows: mx.array) -> None:
+        """Drops all streams of the batch but `rows`."""
+        assert self._keys is not None
+        assert self._values is not None
+        self._keys, self._values = self._keys[rows], self._values[rows]
 
     def _room(self, like: mx.array) -> mx.array:
         batch, heads, length, head_dim = like.shape
@@ -75,17 +106,18 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(dim, kv_dim)
         self.o_proj = nn.Linear(dim, dim, bias=False)
 
-    def __call__(self, x: mx.array, cache: KVCache) -> mx.array:
+    def __call__(self, x: mx.array, cache: KVCache, mask: mx.array | None) -> mx.array:
         batch, length, dim = x.shape
+        position = cache.start + cache.length
 
         def split_heads(y: mx.array) -> mx.array:
             return y.reshape(batch, length, -1, self._head_dim).transpose(0, 2, 1, 3)
 
-        queries = self._rope(split_heads(self.q_proj(x)), cache.length)
-        keys = self._rope(split_heads(self.k_proj(x)), cache.length)
+        queries = self._rope(split_heads(self.q_proj(x)), position)
+        keys = self._rope(split_heads(self.k_proj(x)), position)
         keys, values = cache.append(keys, split_heads(self.v_proj(x)))
         out = mx.fast.scaled_dot_product_attention(
-            queries, keys, values, scale=self._scale, mask="causal" if length > 1 else None
+            queries, keys, values, scale=self._scale, mask="causal" if length > 1 else mask
         )
         return self.o_proj(out.transpose(0, 2, 1, 3).reshape(batch, length, dim))
 
@@ -98,12 +130,13 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, dim: int, intermediate: int) -> None:
         super().__init__()
+        self.act = SiLU()
         self.gate_proj = nn.Linear(dim, intermediate, bias=False)
         self.up_proj = nn.Linear(dim, intermediate, bias=False)
         self.down_proj = nn.Linear(intermediate, dim, bias=False)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.down_proj(nn.silu(self.gate_proj(x)) * self.up_proj(x))
+        return self.down_proj(self.act(self.gate_proj(x)) * self.up_proj(x))
 
 
 class Layer(nn.Module):
@@ -115,8 +148,8 @@ class Layer(nn.Module):
         self.input_layernorm = nn.RMSNorm(dim, eps=eps)
         self.post_attention_layernorm = nn.RMSNorm(dim, eps=eps)
 
-    def __call__(self, x: mx.array, cache: KVCache) -> mx.array:
-        x = x + self.self_attn(self.input_layernorm(x), cache)
+    def __call__(self, x: mx.array, cache: KVCache, mask: mx.array | None) -> mx.array:
+        x = x + self.self_attn(self.input_layernorm(x), cache, mask)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -129,19 +162,25 @@ class Qwen2(nn.Module):
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self._tied = config.tie_word_embeddings
+        self._heads: dict[tuple[int, ...], Head] = {}
 
-    def make_cache(self) -> list[KVCache]:
+    def make_cache(self, start: int = 0) -> list[KVCache]:
         """An empty cache for `hidden` to fill: one entry a layer."""
-        return [KVCache() for _ in self.layers]
+        return [KVCache(start) for _ in self.layers]
 
-    def hidden(self, ids: mx.array, cache: Sequence[KVCache]) -> mx.array:
+    def hidden(
+        self, ids: mx.array, cache: Sequence[KVCache], mask: mx.array | None = None
+    ) -> mx.array:
         """The last layer's normalised output for ids (B, T) that follow what `cache` holds.
+
+        Args:
+            mask: for T = 1, which positions each stream may look at: (B, 1, 1, positions).
 
         Returns: (B, T, hidden_size).
         """
         x = self.embed_tokens(ids)
         for layer, layer_cache in zip(self.layers, cache, strict=True):
-            x = layer(x, layer_cache)
+            x = layer(x, layer_cache, mask)
         return self.norm(x)
 
     def __call__(self, ids: mx.array, cache: Sequence[KVCache] | None = None) -> mx.array:
@@ -149,19 +188,27 @@ class Qwen2(nn.Module):
         x = self.hidden(ids, self.make_cache() if cache is None else cache)
         return self.embed_tokens.as_linear(x) if self._tied else self.lm_head(x)
 
-    def head(self, candidates: mx.array) -> Head:
-        """The output layer cut down to the rows of `candidates` (N,)."""
-        return Head(self.embed_tokens if self._tied else self.lm_head, candidates)
+    def head(self, candidates: tuple[int, ...]) -> Head:
+        """The output layer cut down to the rows of `candidates`, which are kept for next time."""
+        if candidates not in self._heads:
+            self._heads[candidates] = Head(
+                self.embed_tokens if self._tied else self.lm_head, mx.array(candidates)
+            )
+        return self._heads[candidates]
 
 
 class Head:
     """Logits of a few candidates only: hidden (B, hidden_size) → (B, N).
+
+    Attributes:
+        candidates: their ids, (N,).
 
     While speech is written, nothing but semantic tokens and the end can come next, so the other
     rows of the output layer, most of its weights, need not be read.
     """
 
     def __init__(self, layer: nn.Module, candidates: mx.array) -> None:
+        self.candidates = candidates
         self._quantized = isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding)
         self._weight = layer.weight[candidates]
         if self._quantized:

@@ -16,7 +16,7 @@ from spark_mlx import audio, hub
 from spark_mlx import text as texts
 from spark_mlx.codec.codec import Codec, Samples
 from spark_mlx.errors import ConfigError, GenerationError
-from spark_mlx.generate import Stage, generate
+from spark_mlx.generate import Stage, generate, generate_batch
 from spark_mlx.lm import Qwen2, quantize
 from spark_mlx.model_config import ModelConfig
 from spark_mlx.sampling import Sampling
@@ -39,6 +39,7 @@ LENGTH_MARGIN, LENGTH_SLACK = 3.0, 2.0
 # Silence within speech that no speaker makes, and what is left of it when retries do not help.
 LONGEST_SILENCE, KEPT_SILENCE = 3.0, 0.5
 RETRIES = 2
+BATCH = 8  # pieces of a text that are written together
 PAUSE = 0.25  # seconds between the pieces of a long text
 
 # Spoken by nobody: it only gives the model something to imagine the voice with.
@@ -205,7 +206,7 @@ class SparkTTS:
             voice: a cloned or created voice; None creates one with `create_voice()`.
             temperature, top_k, top_p: see `Sampling`.
             seed: another seed, another reading.
-            progress: called with the pieces spoken and their number, before each and at the end.
+            progress: called with the number of pieces spoken so far and of all, after each.
 
         Raises:
             TextError: there is nothing to say, or far too much.
@@ -217,18 +218,38 @@ class SparkTTS:
         if voice is None:
             voice = self.create_voice(sampling=sampling)
         self._check(voice)
+        spoken: dict[int, Samples] = {}
+        warnings: dict[int, str] = {}
+        for attempt in range(RETRIES + 1):
+            # Pieces of about the same length share a batch, so that none waits for another.
+            unspoken = sorted(set(range(len(pieces))) - spoken.keys(), key=lambda i: len(pieces[i]))
+            for start in range(0, len(unspoken), BATCH):
+                batch = unspoken[start : start + BATCH]
+                answers = self._answer([pieces[i] for i in batch], voice, sampling, seed, batch)
+                for i, answer in zip(batch, answers, strict=True):
+                    samples, fault = self._decode(voice, answer)
+                    if fault is None:
+                        spoken[i] = samples
+                    elif attempt < RETRIES:
+                        log.info("seed %d: %s in %r", seed, fault, pieces[i])
+                    elif not len(samples):
+                        raise GenerationError(
+                            f"the model gave {fault} for {_shortened(pieces[i])}, {RETRIES + 1} "
+                            "times; try another seed or another wording"
+                        )
+                    else:
+                        spoken[i] = samples
+                        what = _shortened(pieces[i])
+                        warnings[i] = f"{fault} in {what}, after {RETRIES + 1} tries"
+                    if progress is not None:
+                        progress(len(spoken), len(pieces))
+            seed += 1
         pause = np.zeros(int(PAUSE * self.sample_rate), dtype=np.float32)
-        spoken: list[Samples] = []
-        warnings: list[str] = []
-        for i, piece in enumerate(pieces):
-            if progress is not None:
-                progress(i, len(pieces))
-            samples, warning = self._speak(piece, voice, sampling, seed, i)
-            spoken += [samples] if i == 0 else [pause, samples]
-            warnings += [] if warning is None else [warning]
-        if progress is not None:
-            progress(len(pieces), len(pieces))
-        return Speech(np.concatenate(spoken), self.sample_rate, tuple(warnings))
+        parts = [spoken[0]]
+        for i in range(1, len(pieces)):
+            parts += [pause, spoken[i]]
+        ordered = tuple(warnings[i] for i in sorted(warnings))
+        return Speech(np.concatenate(parts), self.sample_rate, ordered)
 
     def prompt(self, text: str, voice: Voice) -> list[int]:
         """The ids that ask for `text` in this voice, up to where its semantic tokens follow."""
@@ -249,47 +270,54 @@ class SparkTTS:
             self.codec.semantic_codes,
         )
 
-    def _speak(
-        self, text: str, voice: Voice, sampling: Sampling, seed: int, index: int
-    ) -> tuple[Samples, str | None]:
-        """One piece of text → samples and what was wrong with them, if anything."""
-        prompt = self.prompt(text, voice)
-        seconds = LENGTH_SLACK + LENGTH_MARGIN * texts.expected_seconds(text)
-        most = min(MOST_TOKENS, int(seconds * self.sample_rate / self.config.hop))
+    def _answer(
+        self, pieces: list[str], voice: Voice, sampling: Sampling, seed: int, indices: list[int]
+    ) -> list[list[int]]:
+        """The ids the model writes for some pieces of a text, all of them in one batch."""
         vocabulary = self.vocabulary
-        stage = Stage(vocabulary.semantic.all(), most, end=vocabulary.end, at_least=FEWEST_TOKENS)
-        for attempt in range(RETRIES + 1):
-            key = mx.random.split(mx.random.key(seed + attempt), index + 1)[index]
-            ids = list(generate(self.lm, prompt, [stage], sampling, key))
-            ended = ids[-1] == vocabulary.end
-            tokens = vocabulary.semantic.codes(ids[:-1] if ended else ids)
-            samples = self.codec.decode(voice.global_tokens, tokens)
-            fault, samples = self._fault(samples, ended)
-            if fault is None:
-                return samples, None
-            log.info("seed %d: %s in %r", seed + attempt, fault, text)
-        if not len(samples):
-            raise GenerationError(
-                f"the model gave {fault} for {_shortened(text)}, {RETRIES + 1} times; "
-                "try another seed or another wording"
+        stages = [
+            Stage(
+                vocabulary.semantic.all(),
+                self._most_tokens(piece),
+                end=vocabulary.end,
+                at_least=FEWEST_TOKENS,
             )
-        return samples, f"{fault} in {_shortened(text)}, after {RETRIES + 1} tries"
+            for piece in pieces
+        ]
+        # A piece's key depends on its place in the text, so that it says the same in any batch.
+        keys = [mx.random.key((seed << 20) + i) for i in indices]
+        prompts = [self.prompt(piece, voice) for piece in pieces]
+        answers: list[list[int]] = [[] for _ in pieces]
+        for stream, id_ in generate_batch(self.lm, prompts, stages, sampling, keys):
+            answers[stream].append(id_)
+        return answers
 
-    def _fault(self, samples: Samples, ended: bool) -> tuple[str | None, Samples]:
-        """What is wrong with an answer, and what of its samples can be used all the same."""
+    def _most_tokens(self, piece: str) -> int:
+        """The most semantic tokens that saying a piece of text can take."""
+        seconds = LENGTH_SLACK + LENGTH_MARGIN * texts.expected_seconds(piece)
+        return min(MOST_TOKENS, int(seconds * self.sample_rate / self.config.hop))
+
+    def _decode(self, voice: Voice, answer: list[int]) -> tuple[Samples, str | None]:
+        """The ids of an answer → samples and what is wrong with them, if anything."""
+        ended = answer[-1] == self.vocabulary.end
+        tokens = self.vocabulary.semantic.codes(answer[:-1] if ended else answer)
+        return self._fault(self.codec.decode(voice.global_tokens, tokens), ended)
+
+    def _fault(self, samples: Samples, ended: bool) -> tuple[Samples, str | None]:
+        """What of an answer's samples can be used, and what is wrong with them."""
         silences = audio.silences(samples, self.sample_rate, seconds=0)
         if not len(samples) or silences == [(0, len(samples))]:
-            return "nothing but silence", samples[:0]
+            return samples[:0], "nothing but silence"
         kept, longest = (int(s * self.sample_rate) for s in (KEPT_SILENCE, LONGEST_SILENCE))
         keep = np.ones(len(samples), dtype=bool)
         for start, end in silences:
             if end - start > longest:
                 keep[start + kept : end] = False
         if not keep.all():
-            return f"more than {LONGEST_SILENCE:g} s of silence", samples[keep]
+            return samples[keep], f"more than {LONGEST_SILENCE:g} s of silence"
         if not ended:
-            return "no end, and was cut off,", samples
-        return None, samples
+            return samples, "no end, and was cut off,"
+        return samples, None
 
 
 def _shortened(text: str, most: int = 40) -> str:

@@ -252,7 +252,7 @@ def _drawn(module: Module) -> Module:
     """Gives every matrix and kernel random values, and computes none of them.
 
     A layer's output is somewhat smaller than its input, for most layers add theirs to it: logits
-    and samples stay within what speech has. Scales and biases stay what the layers begin with.
+    and samples stay within what speech has. Biases are zero, and scales stay as they begin: one.
     """
 
     def draw() -> Iterator[tuple[str, mx.array]]:
@@ -260,6 +260,8 @@ def _drawn(module: Module) -> Module:
             if parameter.ndim > 1:
                 bound = GAIN * math.sqrt(3 / math.prod(parameter.shape[1:]))
                 yield name, mx.random.uniform(-bound, bound, parameter.shape, key=mx.random.key(i))
+            elif name.endswith("bias"):
+                yield name, mx.zeros(parameter.shape)
 
     module.update(tree_unflatten(list(draw())))
     return module

@@ -63,10 +63,15 @@ def keep_likeliest(logits: mx.array, sampling: Sampling) -> tuple[mx.array, mx.a
     return scaled, indices
 
 
-def sample(logits: mx.array, sampling: Sampling, key: mx.array) -> mx.array:
-    """One draw from each row: logits (B, N) → indices (B,). Nothing is evaluated here."""
+def sample(logits: mx.array, sampling: Sampling, keys: mx.array) -> mx.array:
+    """One draw from each row: logits (B, N), a key for each (B, 2) → indices (B,).
+
+    A row's draw depends on its own key alone, whatever the batch. Nothing is evaluated here.
+    """
     if sampling.temperature == 0:
         return mx.argmax(logits, axis=-1)
     kept, indices = keep_likeliest(logits, sampling)
-    drawn = mx.random.categorical(kept, key=key)
-    return mx.take_along_axis(indices, drawn[:, None], axis=-1)[:, 0]
+    # The largest of logits with Gumbel noise is a draw from their softmax.
+    noise = mx.stack([mx.random.gumbel(kept.shape[1:], key=key) for key in keys])
+    drawn = mx.argmax(kept + noise, axis=-1, keepdims=True)
+    return mx.take_along_axis(indices, drawn, axis=-1)[:, 0]

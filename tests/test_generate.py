@@ -1,13 +1,22 @@
-"""The loop: stages, forced ids, the end, and that it runs one step ahead."""
+"""The loop: stages, forced ids, the end, that it runs one step ahead, and batches."""
 
 import mlx.core as mx
 import pytest
 
-from spark_mlx.generate import Stage, generate
+from spark_mlx.generate import Stage, generate, generate_batch
+from spark_mlx.lm import LMConfig, Qwen2
 from spark_mlx.sampling import Sampling
 
 GREEDY = Sampling(temperature=0)
 KEY = mx.random.key(0)
+
+
+class CountingHead:
+    def __init__(self, candidates: tuple[int, ...]) -> None:
+        self.candidates = mx.array(candidates)
+
+    def __call__(self, hidden: mx.array) -> mx.array:
+        return -mx.abs(self.candidates.astype(mx.float32) - hidden[:, -1:] - 1)
 
 
 class CountingLM:
@@ -23,8 +32,8 @@ class CountingLM:
         self.fed.append(ids[0].tolist())
         return ids[..., None].astype(mx.float32)
 
-    def head(self, candidates: mx.array):
-        return lambda hidden: -mx.abs(candidates.astype(mx.float32) - hidden[:, -1:] - 1)
+    def head(self, candidates: tuple[int, ...]) -> CountingHead:
+        return CountingHead(candidates)
 
 
 def run(stages: list[Stage], prompt: list[int]) -> tuple[list[int], list[list[int]]]:
@@ -80,3 +89,51 @@ def test_the_key_decides(seeds: tuple[int, int]) -> None:
         for s in seeds
     ]
     assert (answers[0] == answers[1]) == (seeds[0] == seeds[1])
+
+
+# Batches, with a real model.
+
+
+@pytest.fixture(scope="module")
+def lm() -> Qwen2:
+    mx.random.seed(5)
+    model = Qwen2(LMConfig(64, 96, 2, 4, 2, 96, 1024, 1e-6, 1e4, True))
+    # Sharper logits than a fresh model's, so that rounding cannot turn a draw.
+    model.embed_tokens.weight = model.embed_tokens.weight * 60
+    model.eval()
+    return model
+
+
+PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11], [12], [13, 14, 15, 16]]
+
+
+def alone(lm: Qwen2, stages: list[Stage], sampling: Sampling) -> list[list[int]]:
+    return [
+        list(generate(lm, prompt, [stage], sampling, mx.random.key(i)))
+        for i, (prompt, stage) in enumerate(zip(PROMPTS, stages, strict=True))
+    ]
+
+
+def together(lm: Qwen2, stages: list[Stage], sampling: Sampling) -> list[list[int]]:
+    answers: list[list[int]] = [[] for _ in PROMPTS]
+    keys = [mx.random.key(i) for i in range(len(PROMPTS))]
+    for stream, id_ in generate_batch(lm, PROMPTS, stages, sampling, keys):
+        answers[stream].append(id_)
+    return answers
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(), Sampling(1.0, 0, 1.0)])
+def test_a_batch_gives_what_each_gives_alone(lm: Qwen2, sampling: Sampling) -> None:
+    stages = [Stage(range(20, 90), count, end=95, at_least=2) for count in (300, 40, 7, 1)]
+    answers = together(lm, stages, sampling)
+    assert answers == alone(lm, stages, sampling)
+    # They end at different steps, by themselves or at their bounds.
+    assert len({len(answer) for answer in answers}) == 4
+    assert len(answers[3]) == 1
+
+
+def test_a_batch_of_one(lm: Qwen2) -> None:
+    stage = Stage(range(20, 90), 30, end=95)
+    batch = generate_batch(lm, PROMPTS[:1], [stage], Sampling(), [mx.random.key(3)])
+    single = generate(lm, PROMPTS[0], [stage], Sampling(), mx.random.key(3))
+    assert [id_ for _, id_ in batch] == list(single)

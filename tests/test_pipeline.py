@@ -168,7 +168,18 @@ def test_texts_that_cannot_be_spoken(tts: SparkTTS, voice: Voice, text: str) -> 
         tts.say(text, voice=voice)
 
 
-# Answers that go wrong. `generate` is replaced, the rest is real.
+def test_pieces_together_give_what_they_give_alone(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "A first piece of the text.\nA second, longer than the first.\nThe third."
+    together = tts.say(text, voice=voice)
+    monkeypatch.setattr(pipeline, "BATCH", 1)
+    alone = tts.say(text, voice=voice)
+    assert together.samples.shape == alone.samples.shape
+    assert np.abs(together.samples - alone.samples).max() < 1e-4
+
+
+# Answers that go wrong. `generate_batch` is replaced, the rest is real.
 
 SILENCE = np.zeros(320, dtype=np.float32)
 
@@ -179,14 +190,17 @@ def answering(
     """Makes the model answer with that many tokens, ended or not, in turn; returns the bounds."""
     bounds: list[int] = []
 
-    def generate(lm: object, prompt: object, stages: list[Stage], *_: object) -> Iterator[int]:
-        turn = len(bounds)
-        bounds.append(stages[0].count)
-        yield from [tts.vocabulary.semantic.id(9)] * lengths[turn]
-        if ends[turn]:
-            yield tts.vocabulary.end
+    def generate_batch(
+        lm: object, prompts: object, stages: list[Stage], *_: object
+    ) -> Iterator[tuple[int, int]]:
+        for stream, stage in enumerate(stages):
+            turn = len(bounds)
+            bounds.append(stage.count)
+            yield from [(stream, tts.vocabulary.semantic.id(9))] * lengths[turn]
+            if ends[turn]:
+                yield stream, tts.vocabulary.end
 
-    monkeypatch.setattr(pipeline, "generate", generate)
+    monkeypatch.setattr(pipeline, "generate_batch", generate_batch)
     return bounds
 
 

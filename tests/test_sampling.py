@@ -38,7 +38,7 @@ def test_draws_follow_the_distribution() -> None:
     name = "0.probs.T0.8.k50.p0.95"
     logits = mx.array(STORED["0.logits"][:1])
     keys = mx.random.split(mx.random.key(3), 4000)
-    drawn = mx.concatenate([sample(logits, setting(name), key) for key in keys])
+    drawn = sample(mx.repeat(logits, 4000, axis=0), setting(name), keys)
     counts = np.bincount(np.array(drawn), minlength=logits.shape[1])
     assert np.abs(counts / 4000 - STORED[name][0]).max() < 0.03
     assert not counts[STORED[name][0] == 0].any()
@@ -46,13 +46,16 @@ def test_draws_follow_the_distribution() -> None:
 
 def test_same_key_same_draw() -> None:
     logits = mx.array(STORED["2.logits"])
-    draws = [sample(logits, Sampling(), mx.random.key(seed)).tolist() for seed in (1, 1, 2)]
+    draws = [
+        sample(logits, Sampling(), mx.random.split(mx.random.key(seed), 3)).tolist()
+        for seed in (1, 1, 2)
+    ]
     assert draws[0] == draws[1] != draws[2]
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:
     logits = STORED["1.logits"]
-    drawn = sample(mx.array(logits), Sampling(temperature=0), mx.random.key(0))
+    drawn = sample(mx.array(logits), Sampling(temperature=0), mx.zeros((3, 2)))
     assert drawn.tolist() == logits.argmax(axis=-1).tolist()
 
 
@@ -62,3 +65,11 @@ def test_temperature_zero_takes_the_likeliest() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=r"temperature|top-k|top-p"):
         Sampling(**wrong)
+
+
+def test_a_rows_draw_depends_on_its_own_key_alone() -> None:
+    logits = mx.array(STORED["2.logits"])
+    keys = mx.random.split(mx.random.key(7), 3)
+    together = sample(logits, Sampling(), keys).tolist()
+    alone = [sample(logits[i : i + 1], Sampling(), keys[i : i + 1]).item() for i in range(3)]
+    assert together == alone

@@ -11,7 +11,7 @@ import sys
 
 import mlx.core as mx
 
-from spark_mlx import hub, player, selfcheck, voices
+from spark_mlx import hub, native, player, selfcheck, voices
 from spark_mlx.cli.models import load_model
 from spark_mlx.errors import PlaybackError, SparkError
 from spark_mlx.version import __version__
@@ -51,7 +51,10 @@ def _device() -> Finding:
         return Finding("device", True, f"{kind} GPU")
     if sys.platform == "darwin":
         return Finding("device", False, "CPU only: this MLX found no Metal GPU, so speech is slow")
-    return Finding("device", True, "CPU")
+    detail = f"CPU, matrix products by {native.status}"
+    if native.remedy is not None:
+        return Finding("device", False, f"{detail}; {native.remedy}")
+    return Finding("device", True, detail)
 
 
 def _numbers() -> Finding:

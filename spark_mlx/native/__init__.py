@@ -9,6 +9,7 @@ so `import spark_mlx` does that first of all. On macOS none of this exists or is
 from __future__ import annotations
 
 import ctypes.util
+import importlib
 import importlib.util
 import logging
 import os
@@ -27,31 +28,30 @@ _extension: ModuleType | None = None
 def start() -> None:
     """Loads the extension and OpenBLAS, or notes what is missing and how to mend it."""
     global status, remedy, _extension
-    if sys.platform != "linux" or os.environ.get("SPARK_MLX_NATIVE") == "0":
-        if sys.platform == "linux":
-            status, remedy = "MLX's own (slow)", "SPARK_MLX_NATIVE=0 switched the fast one off"
+    if sys.platform != "linux":
+        return
+    if os.environ.get("SPARK_MLX_NATIVE") == "0":
+        status, remedy = "MLX's own (slow)", "SPARK_MLX_NATIVE=0 switched the fast ones off"
         return
     late = "mlx.core" in sys.modules
-    extension = _import_globally()
-    library = _packaged_openblas()
-    if extension is not None and library is not None:
-        extension.open_blas(str(library), "scipy_", _usable_cores())
-        _extension = extension
-        status = f"OpenBLAS on {extension.threads()} threads, with native codec layers"
-    elif system := _system_blas():
+    library = _openblas()
+    # Once it is imported, MLX finds the extension, so it must have something to hand products to.
+    _extension = None if library is None else _import_globally()
+    if _extension is not None and library is not None:
+        _extension.open_blas(*library, _usable_cores())
+        status = f"OpenBLAS on {_extension.threads()} threads, with native codec layers"
+    elif system := ctypes.util.find_library("openblas") or ctypes.util.find_library("mkl_rt"):
         ctypes.CDLL(system, mode=ctypes.RTLD_GLOBAL)
         status = f"{system}, without native codec layers"
         remedy = "reinstall spark-mlx where there is a C compiler to make the codec faster"
     else:
         status = "MLX's own (slow)"
-        remedy = (
-            "install OpenBLAS (apt install libopenblas0), or reinstall spark-mlx where there is a "
-            "C compiler"
-        )
-    if late:
-        _check_that_mlx_uses_it()
+        remedy = "reinstall spark-mlx where there is a C compiler, or apt install libopenblas0"
+    if late and not _reached():
+        status = "MLX's own (slow)"
+        remedy = "mlx was imported before spark_mlx; import spark_mlx first"
     if remedy is not None:
-        log.warning("matrix products run on %s: %s", status, remedy)
+        log.warning("matrix products are computed by %s: %s", status, remedy)
 
 
 def layers() -> ModuleType | None:
@@ -64,43 +64,53 @@ def _import_globally() -> ModuleType | None:
     flags = sys.getdlopenflags()
     sys.setdlopenflags(os.RTLD_GLOBAL | os.RTLD_NOW)
     try:
-        from spark_mlx.native import _native
+        return importlib.import_module("spark_mlx.native._native")
     except ImportError:
         return None
     finally:
         sys.setdlopenflags(flags)
-    module: ModuleType = _native
-    return module
 
 
-def _packaged_openblas() -> Path | None:
+def _openblas() -> tuple[str, str] | None:
+    """An OpenBLAS library that can be loaded, and what stands before its names."""
+    for path, prefix in ((_packaged(), "scipy_"), (ctypes.util.find_library("openblas"), "")):
+        if path is None:
+            continue
+        try:
+            ctypes.CDLL(path)
+        except OSError as error:
+            log.info("cannot load %s: %s", path, error)
+            continue
+        return path, prefix
+    return None
+
+
+def _packaged() -> str | None:
     """The library of the scipy-openblas32 package; found without running the package."""
     spec = importlib.util.find_spec("scipy_openblas32")
     for folder in (spec and spec.submodule_search_locations) or ():
         for path in Path(folder).glob("lib/libscipy_openblas*.so"):
-            return path
+            return str(path)
     return None
 
 
-def _system_blas() -> str | None:
-    """A system library that carries the plain names."""
-    return ctypes.util.find_library("openblas") or ctypes.util.find_library("mkl_rt")
-
-
 def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0))
+    """The cores this process may use: its affinity, and what its container is granted."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
 
 
-def _check_that_mlx_uses_it() -> None:
-    """MLX was imported first and may have found its BLAS already: one product tells."""
-    global status, remedy
+def _reached() -> bool:
+    """Whether MLX, imported before this, still looks its products up here: one of them tells."""
     if _extension is None:
-        return
+        return False
     import mlx.core as mx
 
     before = _extension.calls()
     square = mx.ones((4, 4))
     mx.eval(mx.matmul(square, square, stream=mx.cpu))
-    if _extension.calls() == before:
-        status = "MLX's own (slow)"
-        remedy = "mlx was imported before spark_mlx; import spark_mlx first"
+    return bool(_extension.calls() > before)

@@ -1,0 +1,233 @@
+"""The CPU's own ways of computing a layer give what MLX's plain operations give."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from spark_mlx import cpu, native
+from spark_mlx.codec.wave_generator import ResidualUnit
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="native code is for Linux")
+
+
+@pytest.fixture(params=[False, True], ids=["native", "products"])
+def training(request: pytest.FixtureRequest) -> bool:
+    if not request.param and native.layers() is None:
+        pytest.skip("the native extension is not there")
+    return request.param
+
+
+def normal(*shape: int) -> mx.array:
+    return mx.array(np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32))
+
+
+def close(a: mx.array, b: mx.array, tolerance: float = 2e-5) -> None:
+    assert a.shape == b.shape
+    scale = float(mx.abs(b).max())
+    assert np.abs(np.array(a) - np.array(b)).max() <= tolerance * max(scale, 1)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 40, 5000])
+@pytest.mark.parametrize(
+    ("channels", "out", "kernel", "stride", "padding", "dilation", "groups"),
+    [
+        (8, 12, 7, 1, 3, 1, 1),
+        (24, 40, 7, 1, 27, 9, 1),
+        (24, 24, 3, 1, 3, 3, 1),
+        (1, 16, 10, 5, 5, 1, 1),
+        (16, 16, 3, 2, 2, 1, 1),
+        (24, 24, 1, 1, 0, 1, 1),
+        (24, 1, 7, 1, 3, 1, 1),
+        (16, 32, 6, 1, 3, 1, 4),
+        (12, 12, 7, 1, 3, 1, 12),
+        (12, 12, 4, 2, 1, 1, 12),
+    ],
+)
+def test_conv1d(
+    training: bool,
+    frames: int,
+    channels: int,
+    out: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    groups: int,
+) -> None:
+    if frames + 2 * padding < dilation * (kernel - 1) + 1:
+        pytest.skip("shorter than the kernel")
+    x, bias = normal(2, frames, channels), normal(out)
+    weight = normal(out, kernel, channels // groups)
+    y = cpu.conv1d(x, weight, bias, stride, padding, dilation, groups, training)
+    close(y, mx.conv1d(x, weight, stride, padding, dilation, groups) + bias)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 700])
+@pytest.mark.parametrize(
+    ("channels", "out", "kernel", "stride", "padding", "output_padding", "groups"),
+    [
+        (24, 12, 16, 8, 4, 0, 1),
+        (24, 12, 11, 5, 3, 0, 1),
+        (24, 12, 4, 2, 1, 0, 1),
+        (6, 5, 3, 5, 0, 0, 1),
+        (6, 6, 6, 3, 2, 1, 6),
+        (6, 6, 4, 2, 1, 0, 6),
+    ],
+)
+def test_conv_transpose1d(
+    training: bool,
+    frames: int,
+    channels: int,
+    out: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    output_padding: int,
+    groups: int,
+) -> None:
+    x, bias = normal(2, frames, channels), normal(out)
+    weight = normal(out, kernel, channels // groups)
+    y = cpu.conv_transpose1d(x, weight, bias, stride, padding, output_padding, groups, training)
+    expected = mx.conv_transpose1d(
+        x, weight, stride, padding, output_padding=output_padding, groups=groups
+    )
+    close(y, expected + bias)
+
+
+@pytest.mark.parametrize("channels", [1, 7, 300])
+def test_snake(training: bool, channels: int) -> None:
+    x, alpha = 20 * normal(2, 90, channels), 0.1 + mx.abs(normal(channels))
+    expected = x + mx.square(mx.sin(alpha * x)) / (alpha + 1e-9)
+    # The phase is as exact as a product of two float32 can be.
+    close(cpu.snake(x, alpha, training), expected, tolerance=1e-5)
+
+
+def test_gelu(training: bool) -> None:
+    x = 4 * normal(3, 7, 50_00)
+    close(cpu.gelu(x, training), nn.gelu(x), tolerance=1e-6)
+    edges = mx.array([-1e30, -30.0, -9.0, -0.0, 0.0, 9.0, 1e30])
+    close(cpu.gelu(edges, training), nn.gelu(edges), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("size", [10, 40_000])
+def test_silu(training: bool, size: int) -> None:
+    x = mx.concatenate([10 * normal(size), mx.array([-1e30, -200.0, -88.0, 0.0, 88.0, 1e30])])
+    close(cpu.silu(x, training), nn.silu(x), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("dilation", [1, 3, 9])
+@pytest.mark.parametrize("frames", [1, 30, 7000])
+def test_residual_unit(dilation: int, frames: int) -> None:
+    unit = ResidualUnit(20, dilation)
+    x = normal(2, frames, 20)
+    unit.train()
+    expected = unit(x)
+    unit.eval()
+    close(unit(x), expected)
+
+
+def test_layers_can_be_trained() -> None:
+    unit = ResidualUnit(8, 3)
+    unit.train()
+    x = normal(1, 30, 8)
+    loss, gradients = nn.value_and_grad(unit, lambda unit: mx.square(unit(x)).mean())(unit)
+    assert loss.item() > 0
+    assert float(mx.abs(gradients["block"][1]["weight"]).max()) > 0
+
+
+def test_inputs_with_gaps_in_memory(training: bool) -> None:
+    x = normal(1, 8, 60).swapaxes(1, 2)
+    alpha = mx.ones((8,))
+    close(cpu.snake(x, alpha, training), x + mx.square(mx.sin(x)))
+    every_other = normal(40)[::2]
+    close(cpu.gelu(every_other, training), nn.gelu(every_other), tolerance=1e-6)
+
+
+# The BLAS.
+
+
+@linux_only
+def test_products_go_to_openblas() -> None:
+    layers = native.layers()
+    if layers is None:
+        pytest.skip("the native extension is not there")
+    before = layers.calls()
+    mx.eval(normal(30, 40) @ normal(40, 50))
+    assert layers.calls() == before + 1
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 8, 16, 17, 100])
+@pytest.mark.parametrize(("depth", "columns"), [(64, 4), (37, 5), (896, 1030), (3, 1), (16, 3)])
+def test_products(rows: int, depth: int, columns: int) -> None:
+    a, b = normal(rows, depth), normal(columns, depth)
+    expected = np.array(a, dtype=np.float64) @ np.array(b, dtype=np.float64).T
+    for product in (a @ b.T, a @ mx.contiguous(b.T), mx.contiguous(a.T).T @ b.T):
+        assert np.abs(np.array(product) - expected).max() < 1e-3
+    c = normal(rows, columns)
+    added = np.array(mx.addmm(c, a, b.T, alpha=0.5, beta=2))
+    assert np.abs(added - (2 * np.array(c) + 0.5 * expected)).max() < 1e-3
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT / "tests",
+        env={**os.environ, **environment},
+    )
+
+
+@linux_only
+def test_mlx_imported_first_is_said_once() -> None:
+    if native.layers() is None:
+        pytest.skip("the native extension is not there")
+    done = run(
+        "import mlx.core as mx; mx.eval(mx.ones((9, 9)) @ mx.ones((9, 9)));"
+        "import spark_mlx; from spark_mlx import native; print(native.status)"
+    )
+    assert done.stderr.count("import spark_mlx first") == 1
+    assert "slow" in done.stdout
+
+
+@linux_only
+def test_without_native_code_the_numbers_are_the_same() -> None:
+    code = (
+        "from spark_mlx import native, selfcheck\n"
+        "assert native.layers() is None\n"
+        "print(all(check.passed for check in selfcheck.run()))"
+    )
+    done = run(code, SPARK_MLX_NATIVE="0")
+    assert done.stdout.strip() == "True"
+
+
+@linux_only
+def test_a_fork_gets_threads_of_its_own() -> None:
+    code = (
+        "import os, spark_mlx\n"
+        "import mlx.core as mx\n"
+        "from spark_mlx import native\n"
+        "import ctypes, numpy as np\n"
+        "x, y = np.ones((4000, 64), np.float32), np.zeros((4000, 64), np.float32)\n"
+        "a = np.ones(64, np.float32)\n"
+        "n = native.layers()\n"
+        "n.snake(x, a, y, 4000, 64)\n"
+        "child = os.fork()\n"
+        "y[:] = 0\n"
+        "n.snake(x, a, y, 4000, 64)\n"
+        "ok = abs(y - (1 + np.sin(1.0) ** 2)).max() < 1e-6\n"
+        "if child == 0: os._exit(0 if ok else 1)\n"
+        "print(ok and os.waitpid(child, 0)[1] == 0)"
+    )
+    if native.layers() is None:
+        pytest.skip("the native extension is not there")
+    assert run(code).stdout.strip() == "True"
