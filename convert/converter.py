@@ -19,9 +19,9 @@ from spark_mlx.convert.source import Source
 from spark_mlx.convert.writer import SafetensorsWriter
 from spark_mlx.errors import ConfigError, ModelError
 from spark_mlx.model_config import CONFIG_FILE, Fingerprints, ModelConfig
+from spark_mlx.precision import DTYPES
 from spark_mlx.tokens import TOKENIZER_FILE
 
-DTYPES = ("float32", "bfloat16")
 BITS = (8, 4)
 
 

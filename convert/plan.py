@@ -21,8 +21,9 @@ from spark_mlx.convert import layout, names
 from spark_mlx.convert.source import Source
 from spark_mlx.convert.writer import TensorSpec
 from spark_mlx.errors import ModelError
-from spark_mlx.lm import GROUP_SIZE, Qwen2, quantize
+from spark_mlx.lm import Qwen2
 from spark_mlx.model_config import ModelConfig
+from spark_mlx.precision import GROUP_SIZE, quantize
 from spark_mlx.weights import abridged
 
 Shape = tuple[int, ...]

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
+from spark_mlx import cpu
 from spark_mlx.config import Config
 from spark_mlx.layers import SiLU
-
-GROUP_SIZE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,34 +209,20 @@ class Head:
 
     def __init__(self, layer: nn.Module, candidates: mx.array) -> None:
         self.candidates = candidates
-        self._quantized = isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding)
+        self._packed: dict[str, Any] | None = None
         self._weight = layer.weight[candidates]
-        if self._quantized:
-            self._scales = layer.scales[candidates]
-            self._biases = layer.biases[candidates]
-            self._bits, self._group_size = layer.bits, layer.group_size
+        if isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding):
+            self._packed = {
+                "scales": layer.scales[candidates],
+                "biases": layer.biases[candidates],
+                "group_size": layer.group_size,
+                "bits": layer.bits,
+            }
+            if cpu.in_use():  # where a packed product is slower than a plain one
+                self._weight = mx.dequantize(self._weight, **self._packed)
+                self._packed = None
 
     def __call__(self, hidden: mx.array) -> mx.array:
-        if self._quantized:
-            return mx.quantized_matmul(
-                hidden,
-                self._weight,
-                self._scales,
-                self._biases,
-                transpose=True,
-                group_size=self._group_size,
-                bits=self._bits,
-            )
+        if self._packed is not None:
+            return mx.quantized_matmul(hidden, self._weight, transpose=True, **self._packed)
         return hidden @ self._weight.T
-
-
-def quantize(model: Qwen2, bits: int) -> None:
-    """Turns the linear layers and the embedding into `bits`-bit ones, in place.
-
-    A layer whose rows do not divide into groups stays as it is.
-    """
-
-    def fits(_: str, module: nn.Module) -> bool:
-        return hasattr(module, "to_quantized") and module.weight.shape[-1] % GROUP_SIZE == 0
-
-    nn.quantize(model, group_size=GROUP_SIZE, bits=bits, class_predicate=fits)

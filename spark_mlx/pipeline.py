@@ -15,10 +15,11 @@ import numpy as np
 from spark_mlx import audio, hub
 from spark_mlx import text as texts
 from spark_mlx.codec.codec import Codec, Samples
-from spark_mlx.errors import ConfigError, GenerationError
+from spark_mlx.errors import GenerationError
 from spark_mlx.generate import Stage, generate, generate_batch
-from spark_mlx.lm import Qwen2, quantize
+from spark_mlx.lm import Qwen2
 from spark_mlx.model_config import ModelConfig
+from spark_mlx.precision import quantize, settle
 from spark_mlx.sampling import Sampling
 from spark_mlx.speech import Speech
 from spark_mlx.tokens import Vocabulary
@@ -28,7 +29,6 @@ from spark_mlx.weights import load_weights
 log = logging.getLogger(__name__)
 
 LM_FILE = "lm.safetensors"
-DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16}
 
 # The official code never writes more; it is a minute of speech.
 MOST_TOKENS = 3000
@@ -58,10 +58,6 @@ def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
     Raises:
         ModelError: there is no such model, or its folder is incomplete, damaged or too new.
     """
-    if dtype is None:
-        dtype = "bfloat16" if mx.default_device().type == mx.gpu else "float32"
-    if dtype not in DTYPES:
-        raise ConfigError(f"the model computes in {' or '.join(DTYPES)}, not {dtype}")
     folder = hub.resolve(model)
     config = ModelConfig.load(folder)
     codec = Codec.load(folder, config)
@@ -70,7 +66,7 @@ def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
     if config.quantize is not None:
         quantize(lm, config.quantize)
     load_weights(lm, folder / LM_FILE)
-    lm.set_dtype(DTYPES[dtype])
+    settle(lm, dtype)
     return SparkTTS(config, vocabulary, lm, codec)
 
 

@@ -27,10 +27,11 @@ from spark_mlx.codec.semantic import SemanticEncoder
 from spark_mlx.codec.speaker import SpeakerConfig
 from spark_mlx.codec.wave_generator import WaveGeneratorConfig
 from spark_mlx.errors import ConfigError
-from spark_mlx.lm import LMConfig, Qwen2, quantize
+from spark_mlx.lm import LMConfig, Qwen2
 from spark_mlx.mel import MelConfig
 from spark_mlx.model_config import Fingerprints, ModelConfig
-from spark_mlx.pipeline import DTYPES, SparkTTS
+from spark_mlx.pipeline import SparkTTS
+from spark_mlx.precision import DTYPES, quantize, settle
 from spark_mlx.tokens import Vocabulary
 from spark_mlx.version import FORMAT_VERSION
 from spark_mlx.wav2vec2 import Wav2Vec2Config
@@ -240,7 +241,7 @@ def _random_lm(config: ModelConfig) -> Qwen2:
     # Still nothing is computed: a quantised layer is never whole in memory beside the others.
     if config.quantize is not None:
         quantize(lm, config.quantize)
-    lm.set_dtype(DTYPES[config.dtype])
+    settle(lm, config.dtype)
     return _computed(lm)
 
 
@@ -272,4 +273,5 @@ def _computed(module: Module) -> Module:
     for _, parameter in tree_flatten(module.parameters()):
         mx.eval(parameter)
     mx.clear_cache()
+    module.eval()  # as loaded weights are: what training could not use is taken only then
     return module

@@ -88,6 +88,12 @@ def test_random_model_is_the_same_every_time(random: SparkTTS) -> None:
     assert 0.1 < logits.std().item() < 10
 
 
+def test_random_model_is_for_use_and_not_for_training(random: SparkTTS) -> None:
+    # As a loaded one is: training does without the fastest layers.
+    parts = (random.lm, random.codec.bicodec, random.codec.semantic_encoder)
+    assert not any(layer.training for part in parts for layer in part.modules())
+
+
 def test_random_model_in_other_precisions() -> None:
     tts = random_tts("tiny", dtype="bfloat16", quantize=8)
     assert tts.lm.norm.weight.dtype == mx.bfloat16

@@ -4,7 +4,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from spark_mlx.lm import KVCache, LMConfig, Qwen2, quantize
+from spark_mlx.lm import KVCache, LMConfig, Qwen2
+from spark_mlx.precision import describe, quantize, settle
 
 CONFIG = LMConfig(
     hidden_size=128,
@@ -78,3 +79,15 @@ def test_bfloat16_stays_near(lm: Qwen2) -> None:
     after = lm(ids(6))
     assert after.dtype == mx.bfloat16
     assert np.abs(np.array(after.astype(mx.float32) - before)).max() < 0.1
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_quantised_layers_are_unpacked_on_a_cpu(lm: Qwen2, bits: int) -> None:
+    quantize(lm, bits)
+    before = lm(ids(6))
+    assert describe(lm) == f"{bits} bit"
+    settle(lm)
+    assert describe(lm) == "float32"
+    assert not hasattr(lm.layers[0].self_attn.q_proj, "scales")
+    assert np.abs(np.array(lm(ids(6)) - before)).max() < 1e-4
+    assert not lm.training

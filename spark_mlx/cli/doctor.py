@@ -11,7 +11,7 @@ import sys
 
 import mlx.core as mx
 
-from spark_mlx import hub, native, player, selfcheck, voices
+from spark_mlx import hub, native, player, precision, selfcheck, voices
 from spark_mlx.cli.models import load_model
 from spark_mlx.errors import PlaybackError, SparkError
 from spark_mlx.version import __version__
@@ -69,11 +69,12 @@ def _numbers() -> Finding:
 def _model(args: argparse.Namespace) -> Finding:
     try:
         folder = hub.resolve(args.model)
-        config = load_model(args).config
+        tts = load_model(args)
     except SparkError as error:
         return Finding("model", False, str(error))
-    stored = f"{config.quantize}-bit" if config.quantize else config.dtype
-    return Finding("model", True, f"{folder}, stored in {stored}, {config.sample_rate} Hz")
+    stored = f"{tts.config.quantize} bit" if tts.config.quantize else tts.config.dtype
+    computed = precision.describe(tts.lm)
+    return Finding("model", True, f"{folder}, stored in {stored}, computes in {computed}")
 
 
 def _voices() -> Finding:

@@ -63,10 +63,20 @@ static inline __attribute__((always_inline)) lanes load(const float *p) {
     return *(const lanes *)p;
 }
 
+/* In halves, so that the additions do not wait for each other. */
 static inline __attribute__((always_inline)) float sum(lanes v) {
-    float total = 0;
-    for (int i = 0; i < LANES; i++) total += v[i];
-    return total;
+    typedef float eight __attribute__((vector_size(32)));
+    typedef float four __attribute__((vector_size(16)));
+    union {
+        lanes whole;
+        eight halves[2];
+    } a = {v};
+    union {
+        eight whole;
+        four halves[2];
+    } b = {a.halves[0] + a.halves[1]};
+    four c = b.halves[0] + b.halves[1];
+    return (c[0] + c[1]) + (c[2] + c[3]);
 }
 
 /* `rows` rows of a (at most TILE) with TILE rows of b; every weight loaded meets all of them. */
@@ -77,7 +87,11 @@ static inline __attribute__((always_inline)) void tile(int rows, int k, const fl
     int i = 0;
     for (; i + LANES <= k; i += LANES) {
         lanes weights[TILE];
-        for (int n = 0; n < TILE; n++) weights[n] = load(b + (long)n * ldb + i);
+        for (int n = 0; n < TILE; n++) {
+            weights[n] = load(b + (long)n * ldb + i);
+            /* The next tile's weights arrive while this one's are multiplied. */
+            __builtin_prefetch(b + (long)(n + TILE) * ldb + i, 0, 2);
+        }
         for (int m = 0; m < rows; m++) {
             lanes x = load(a + (long)m * lda + i);
             for (int n = 0; n < TILE; n++) totals[m][n] += x * weights[n];
