@@ -55,18 +55,16 @@ def generate(
     cache = lm.make_cache()
     keys = mx.random.split(key, MOST_DRAWS)
     unread: mx.array | None = None
-    waiting = list(prompt)
+    x = lm.embed(mx.array([prompt]))
     step = 0
     for stage in stages:
-        waiting += stage.forced
+        if stage.forced:
+            x = mx.concatenate([x, lm.embed(mx.array([stage.forced]))], axis=1)
         head = lm.head(stage.ids)
         for i in range(stage.count):
-            known = mx.array([waiting], dtype=mx.uint32)
-            waiting = []
-            inputs = known if unread is None else mx.concatenate([unread[:, None], known], axis=1)
-            hidden = lm.hidden(inputs, cache)[:, -1]
-            drawn = _draw(head, hidden, stage, i, sampling, keys[step][None])
-            mx.async_eval(drawn)
+            hidden = lm.hidden(x, cache)[:, -1]
+            drawn, x = _draw(head, hidden, stage, i, sampling, keys[step][None])
+            mx.async_eval(drawn, x)
             step += 1
             if unread is not None:
                 (id_,) = _read(unread)
@@ -102,16 +100,16 @@ def generate_batch(
     rows = []
     for prompt in prompts:
         caches.append(lm.make_cache(start=longest - len(prompt)))
-        rows.append(lm.hidden(mx.array([prompt]), caches[-1])[:, -1])
+        rows.append(lm.hidden(lm.embed(mx.array([prompt])), caches[-1])[:, -1])
         mx.async_eval(rows[-1])
     cache = [KVCache.merge(layer) for layer in zip(*caches, strict=True)]
-    drawn = _draw(head, mx.concatenate(rows), first, 0, sampling, draws[:, 0])
+    drawn, x = _draw(head, mx.concatenate(rows), first, 0, sampling, draws[:, 0])
     active = list(range(len(prompts)))
     for step in range(1, MOST_DRAWS):
         mask = mx.arange(longest + step) >= starts[:, None]
-        hidden = lm.hidden(drawn[:, None], cache, mask[:, None, None])[:, -1]
-        following = _draw(head, hidden, first, step, sampling, draws[:, step])
-        mx.async_eval(following)
+        hidden = lm.hidden(x, cache, mask[:, None, None])[:, -1]
+        following, x = _draw(head, hidden, first, step, sampling, draws[:, step])
+        mx.async_eval(following, x)
         ids = _read(drawn)
         yield from zip(active, ids, strict=True)
         going_on = [
@@ -125,19 +123,28 @@ def generate_batch(
             kept = mx.array(going_on)
             for layer in cache:
                 layer.keep(kept)
-            following, starts, draws = following[kept], starts[kept], draws[kept]
+            following, x, starts, draws = (a[kept] for a in (following, x, starts, draws))
             active = [active[row] for row in going_on]
         drawn = following
 
 
 def _draw(
     head: Head, hidden: mx.array, stage: Stage, step: int, sampling: Sampling, keys: mx.array
-) -> mx.array:
-    """The next id of each stream: hidden (B, hidden_size), keys (B, 2) → (B,)."""
+) -> tuple[mx.array, mx.array]:
+    """The next id of each stream, and the same embedded.
+
+    Args:
+        hidden: (B, hidden_size).
+        keys: (B, 2).
+
+    Returns:
+        (B,) and (B, 1, hidden_size).
+    """
     logits = head(hidden)
     if stage.end is not None and step < stage.at_least:
         logits = logits[:, :-1]
-    return head.candidates[sample(logits, sampling, keys)].astype(mx.uint32)
+    drawn = sample(logits, sampling, keys)
+    return head.candidates[drawn], head.embed(drawn)
 
 
 def _read(drawn: mx.array) -> list[int]:

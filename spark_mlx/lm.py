@@ -168,31 +168,37 @@ class Qwen2(nn.Module):
         """An empty cache for `hidden` to fill: one entry a layer."""
         return [KVCache(start) for _ in self.layers]
 
+    def embed(self, ids: mx.array) -> mx.array:
+        """ids (B, T) → (B, T, hidden_size)."""
+        return self.embed_tokens(ids)
+
     def hidden(
-        self, ids: mx.array, cache: Sequence[KVCache], mask: mx.array | None = None
+        self, x: mx.array, cache: Sequence[KVCache], mask: mx.array | None = None
     ) -> mx.array:
-        """The last layer's normalised output for ids (B, T) that follow what `cache` holds.
+        """The last layer's normalised output for embedded ids that follow what `cache` holds.
 
         Args:
+            x: (B, T, hidden_size).
             mask: for T = 1, which positions each stream may look at: (B, 1, 1, positions).
 
         Returns: (B, T, hidden_size).
         """
-        x = self.embed_tokens(ids)
         for layer, layer_cache in zip(self.layers, cache, strict=True):
             x = layer(x, layer_cache, mask)
         return self.norm(x)
 
     def __call__(self, ids: mx.array, cache: Sequence[KVCache] | None = None) -> mx.array:
         """Logits over the whole vocabulary: ids (B, T) → (B, T, vocab_size)."""
-        x = self.hidden(ids, self.make_cache() if cache is None else cache)
+        x = self.hidden(self.embed(ids), self.make_cache() if cache is None else cache)
         return self.embed_tokens.as_linear(x) if self._tied else self.lm_head(x)
 
     def head(self, candidates: tuple[int, ...]) -> Head:
         """The output layer cut down to the rows of `candidates`, which are kept for next time."""
         if candidates not in self._heads:
             self._heads[candidates] = Head(
-                self.embed_tokens if self._tied else self.lm_head, mx.array(candidates)
+                self.embed_tokens if self._tied else self.lm_head,
+                self.embed_tokens,
+                mx.array(candidates),
             )
         return self._heads[candidates]
 
@@ -207,22 +213,37 @@ class Head:
     rows of the output layer, most of its weights, need not be read.
     """
 
-    def __init__(self, layer: nn.Module, candidates: mx.array) -> None:
+    def __init__(self, layer: nn.Module, embedding: nn.Module, candidates: mx.array) -> None:
         self.candidates = candidates
         self._packed: dict[str, Any] | None = None
-        self._weight = layer.weight[candidates]
-        if isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding):
+        if isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding) and not cpu.in_use():
+            self._weight = layer.weight[candidates]
             self._packed = {
                 "scales": layer.scales[candidates],
                 "biases": layer.biases[candidates],
                 "group_size": layer.group_size,
                 "bits": layer.bits,
             }
-            if cpu.in_use():  # where a packed product is slower than a plain one
-                self._weight = mx.dequantize(self._weight, **self._packed)
-                self._packed = None
+        else:  # on a CPU a packed product is slower than a plain one
+            self._weight = _rows(layer, candidates)
+        if layer is embedding and self._packed is None:
+            self._embedded = self._weight
+        else:
+            self._embedded = _rows(embedding, candidates)
+
+    def embed(self, drawn: mx.array) -> mx.array:
+        """Candidates by their place (B,) → what the model is fed next, (B, 1, hidden_size)."""
+        return self._embedded[drawn][:, None]
 
     def __call__(self, hidden: mx.array) -> mx.array:
         if self._packed is not None:
             return mx.quantized_matmul(hidden, self._weight, transpose=True, **self._packed)
         return hidden @ self._weight.T
+
+
+def _rows(layer: nn.Module, ids: mx.array) -> mx.array:
+    """Some rows of a layer's matrix, unpacked: (N, hidden_size)."""
+    if isinstance(layer, nn.QuantizedLinear):
+        packed = (layer.weight[ids], layer.scales[ids], layer.biases[ids])
+        return mx.dequantize(*packed, layer.group_size, layer.bits)
+    return layer.weight[ids] if isinstance(layer, nn.Linear) else layer(ids)

@@ -12,7 +12,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
-from spark_mlx import audio, hub
+from spark_mlx import audio, cpu, hub
 from spark_mlx import text as texts
 from spark_mlx.codec.codec import Codec, Samples
 from spark_mlx.errors import GenerationError
@@ -24,7 +24,7 @@ from spark_mlx.sampling import Sampling
 from spark_mlx.speech import Speech
 from spark_mlx.tokens import Vocabulary
 from spark_mlx.voice import Attributes, Voice
-from spark_mlx.weights import load_weights
+from spark_mlx.weights import EmbeddingOnDisk, load_weights
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,9 @@ def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
         quantize(lm, config.quantize)
     load_weights(lm, folder / LM_FILE)
     settle(lm, dtype)
+    plain = config.quantize is None and config.dtype == "float32"
+    if plain and cpu.in_use() and dtype != "bfloat16":
+        lm.embed_tokens = EmbeddingOnDisk(folder / LM_FILE, "embed_tokens.weight")
     return SparkTTS(config, vocabulary, lm, codec)
 
 

@@ -18,6 +18,9 @@ class CountingHead:
     def __call__(self, hidden: mx.array) -> mx.array:
         return -mx.abs(self.candidates.astype(mx.float32) - hidden[:, -1:] - 1)
 
+    def embed(self, drawn: mx.array) -> mx.array:
+        return self.candidates[drawn][:, None, None].astype(mx.float32)
+
 
 class CountingLM:
     """Thinks the next id is always the last one plus one, and writes down what it was fed."""
@@ -28,9 +31,12 @@ class CountingLM:
     def make_cache(self) -> list[None]:
         return []
 
-    def hidden(self, ids: mx.array, cache: list[None]) -> mx.array:
-        self.fed.append(ids[0].tolist())
+    def embed(self, ids: mx.array) -> mx.array:
         return ids[..., None].astype(mx.float32)
+
+    def hidden(self, x: mx.array, cache: list[None]) -> mx.array:
+        self.fed.append(x[0, :, 0].astype(mx.int32).tolist())
+        return x
 
     def head(self, candidates: tuple[int, ...]) -> CountingHead:
         return CountingHead(candidates)

@@ -58,8 +58,10 @@ def test_cut_head_gives_the_full_heads_logits(lm: Qwen2, bits: int | None) -> No
     if bits is not None:
         quantize(lm, bits)
     rows = (5, 80, 6)
-    hidden = lm.hidden(ids(4), lm.make_cache())[:, -1]
+    hidden = lm.hidden(lm.embed(ids(4)), lm.make_cache())[:, -1]
     full = lm(ids(4))[:, -1]
+    embedded = lm.head(rows).embed(mx.array([2, 0]))
+    assert np.abs(np.array(embedded[:, 0] - lm.embed(mx.array([6, 5])))).max() < 1e-6
     assert np.abs(np.array(lm.head(rows)(hidden) - full[:, mx.array(rows)])).max() < 1e-5
 
 
