@@ -12,6 +12,7 @@ from types import ModuleType
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from spark_mlx import native
 
@@ -126,6 +127,44 @@ def gelu(x: mx.array, training: bool) -> mx.array:
     (whole,), (result,) = _ready(x[None], size=x.shape)
     layers.gelu(whole, result)
     return result
+
+
+def attend(
+    queries: mx.array, keys: mx.array, values: mx.array, scale: float, training: bool
+) -> mx.array:
+    """Attention of everything to everything, (B, heads, T, head_dim), for long sequences."""
+    layers = _native(training, queries)
+    if layers is None:
+        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale)
+    scores = (queries * scale) @ keys.swapaxes(2, 3)
+    (whole,), _ = _ready(scores[None], size=(0,))
+    layers.softmax(whole, whole.shape[-1])
+    return whole @ values
+
+
+class Turns:
+    """Rotary positions, with the cosines and sines of a step computed once for all layers.
+
+    MLX's fused operation computes them anew for each array, and its sines are slow on a CPU.
+    """
+
+    def __init__(self, head_dim: int, base: float) -> None:
+        pairs = np.arange(0, head_dim, 2, dtype=np.float32) / head_dim
+        self._frequencies = (1.0 / np.float32(base) ** pairs).astype(np.float32)
+        self._where: tuple[int, int] | None = None
+        self._cos = self._sin = mx.zeros((0,))
+
+    def __call__(self, x: mx.array, position: int) -> mx.array:
+        """x (B, heads, T, head_dim), its first token at `position` → the same shape."""
+        where = (position, x.shape[2])
+        if where != self._where:
+            positions = np.arange(position, position + x.shape[2], dtype=np.float32)
+            angles = positions[:, None] * self._frequencies
+            self._cos, self._sin = mx.array(np.cos(angles)), mx.array(np.sin(angles))
+            self._where = where
+        cos, sin = self._cos.astype(x.dtype), self._sin.astype(x.dtype)
+        first, second = mx.split(x, 2, axis=-1)
+        return mx.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
 # Adding it rounds a float32 of moderate size to a whole number: 1.5 · 2²³.

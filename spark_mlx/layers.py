@@ -120,3 +120,32 @@ class Snake(nn.Module):
         if cpu.in_use():
             return cpu.snake(x, self.alpha, self.training)
         return x + mx.square(mx.sin(self.alpha * x)) / (self.alpha + 1e-9)
+
+
+class RotaryPositions:
+    """Turns pairs of channels by an angle that grows with the position (Su et al., 2021).
+
+    One object serves all layers of a model.
+    """
+
+    def __init__(self, head_dim: int, base: float) -> None:
+        self._head_dim = head_dim
+        self._base = base
+        self._turns = cpu.Turns(head_dim, base)
+
+    def __call__(self, x: mx.array, position: int) -> mx.array:
+        """x (B, heads, T, head_dim), its first token at `position` → the same shape."""
+        if cpu.in_use():
+            return self._turns(x, position)
+        return mx.fast.rope(
+            x, self._head_dim, traditional=False, base=self._base, scale=1.0, offset=position
+        )
+
+
+def attend(
+    queries: mx.array, keys: mx.array, values: mx.array, scale: float, training: bool
+) -> mx.array:
+    """Attention of everything to everything: (B, heads, T, head_dim) → the same shape."""
+    if cpu.in_use():
+        return cpu.attend(queries, keys, values, scale, training)
+    return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale)

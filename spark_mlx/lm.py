@@ -16,7 +16,7 @@ import mlx.nn as nn
 
 from spark_mlx import cpu
 from spark_mlx.config import Config
-from spark_mlx.layers import SiLU
+from spark_mlx.layers import RotaryPositions, SiLU
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,10 @@ class LMConfig(Config):
     rms_norm_eps: float
     rope_theta: float
     tie_word_embeddings: bool
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_attention_heads
 
 
 class KVCache:
@@ -94,12 +98,12 @@ class KVCache:
 class Attention(nn.Module):
     """Grouped-query attention with rotary positions."""
 
-    def __init__(self, config: LMConfig) -> None:
+    def __init__(self, config: LMConfig, rotate: RotaryPositions) -> None:
         super().__init__()
         dim = config.hidden_size
-        self._head_dim = dim // config.num_attention_heads
+        self._head_dim = config.head_dim
         self._scale = self._head_dim**-0.5
-        self._rope_theta = config.rope_theta
+        self._rotate = rotate
         kv_dim = config.num_key_value_heads * self._head_dim
         self.q_proj = nn.Linear(dim, dim)
         self.k_proj = nn.Linear(dim, kv_dim)
@@ -113,18 +117,13 @@ class Attention(nn.Module):
         def split_heads(y: mx.array) -> mx.array:
             return y.reshape(batch, length, -1, self._head_dim).transpose(0, 2, 1, 3)
 
-        queries = self._rope(split_heads(self.q_proj(x)), position)
-        keys = self._rope(split_heads(self.k_proj(x)), position)
+        queries = self._rotate(split_heads(self.q_proj(x)), position)
+        keys = self._rotate(split_heads(self.k_proj(x)), position)
         keys, values = cache.append(keys, split_heads(self.v_proj(x)))
         out = mx.fast.scaled_dot_product_attention(
             queries, keys, values, scale=self._scale, mask="causal" if length > 1 else mask
         )
         return self.o_proj(out.transpose(0, 2, 1, 3).reshape(batch, length, dim))
-
-    def _rope(self, x: mx.array, offset: int) -> mx.array:
-        return mx.fast.rope(
-            x, self._head_dim, traditional=False, base=self._rope_theta, scale=1.0, offset=offset
-        )
 
 
 class MLP(nn.Module):
@@ -140,10 +139,10 @@ class MLP(nn.Module):
 
 
 class Layer(nn.Module):
-    def __init__(self, config: LMConfig) -> None:
+    def __init__(self, config: LMConfig, rotate: RotaryPositions) -> None:
         super().__init__()
         dim, eps = config.hidden_size, config.rms_norm_eps
-        self.self_attn = Attention(config)
+        self.self_attn = Attention(config, rotate)
         self.mlp = MLP(dim, config.intermediate_size)
         self.input_layernorm = nn.RMSNorm(dim, eps=eps)
         self.post_attention_layernorm = nn.RMSNorm(dim, eps=eps)
@@ -157,7 +156,8 @@ class Qwen2(nn.Module):
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = [Layer(config) for _ in range(config.num_hidden_layers)]
+        rotate = RotaryPositions(config.head_dim, config.rope_theta)
+        self.layers = [Layer(config, rotate) for _ in range(config.num_hidden_layers)]
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)

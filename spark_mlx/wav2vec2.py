@@ -16,7 +16,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from spark_mlx.config import Config
-from spark_mlx.layers import GELU, Conv1d
+from spark_mlx.layers import GELU, Conv1d, attend
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +110,12 @@ class Attention(nn.Module):
         def split_heads(y: mx.array) -> mx.array:
             return y.reshape(*x.shape[:2], self._heads, -1).transpose(0, 2, 1, 3)
 
-        out = mx.fast.scaled_dot_product_attention(
+        out = attend(
             split_heads(self.q_proj(x)),
             split_heads(self.k_proj(x)),
             split_heads(self.v_proj(x)),
-            scale=self._scale,
+            self._scale,
+            self.training,
         )
         return self.out_proj(out.transpose(0, 2, 1, 3).reshape(x.shape))
 

@@ -18,7 +18,14 @@ from spark_mlx import audio
 from spark_mlx.voice import Voice
 
 # examples/random_checkpoint.py makes the model itself; it has tests of its own.
-SCRIPTS = {"clone_and_say", "create_voice", "codec_round_trip", "audiobook", "random_checkpoint"}
+SCRIPTS = {
+    "audiobook",
+    "clone_and_say",
+    "codec_round_trip",
+    "create_voice",
+    "profile_sentence",
+    "random_checkpoint",
+}
 
 Run = Callable[..., str]
 
@@ -92,3 +99,11 @@ def test_audiobook(run: Run, tmp_path: Path) -> None:
     assert np.array_equal(samples(tmp_path / "again.flac"), book)
     # Nobody speaks between the paragraphs.
     assert len(audio.silences(book.astype(np.float32), 16_000, seconds=0.65)) == 1
+
+
+def test_profile_sentence(run: Run) -> None:
+    lines = run("profile_sentence").splitlines()
+    stages = {line[:40].strip(): float(line[40:49]) for line in lines}
+    assert "prenet" in stages
+    assert sum(stages.values()) == pytest.approx(2 * stages["in all"], abs=0.05)
+    assert lines[-1].endswith("for 4 s")

@@ -54,6 +54,18 @@ static PyObject *gelu(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *softmax(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer x;
+    int columns;
+    if (!PyArg_ParseTuple(args, "w*i", &x, &columns)) return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    sound_softmax(x.buf, (long)(x.len / 4) / columns, columns);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&x);
+    Py_RETURN_NONE;
+}
+
 static PyObject *conv(PyObject *self, PyObject *args) {
     (void)self;
     Py_buffer x, weight, bias, y;
@@ -109,6 +121,7 @@ static PyMethodDef methods[] = {
     {"threads", threads, METH_NOARGS, "Threads that work at most."},
     {"snake", snake, METH_VARARGS, "snake(x, alpha, y, frames, channels)"},
     {"gelu", gelu, METH_VARARGS, "gelu(x, y)"},
+    {"softmax", softmax, METH_VARARGS, "softmax(x, columns), in place"},
     {"conv", conv, METH_VARARGS, "See sound.h."},
     {"conv_transpose", conv_transpose, METH_VARARGS, "See sound.h."},
     {"residual_unit", residual_unit, METH_VARARGS, "See sound.h."},

@@ -135,6 +135,42 @@ void sound_gelu(const float *x, float *y, long size) {
     pool_run(gelu_task, &job, (int)((size + BLOCK - 1) / BLOCK));
 }
 
+/* ---- Softmax ---- */
+
+FOR_EACH_CPU static void softmax_rows(float *x, int rows, int columns) {
+    for (int r = 0; r < rows; r++, x += columns) {
+        float highest = x[0];
+        for (int i = 1; i < columns; i++) highest = x[i] > highest ? x[i] : highest;
+        for (int i = 0; i < columns; i++) x[i] = exp_negative(x[i] - highest);
+        float totals[16] = {0}, total = 0;
+        int i = 0;
+        for (; i + 16 <= columns; i += 16)
+            for (int j = 0; j < 16; j++) totals[j] += x[i + j];
+        for (; i < columns; i++) total += x[i];
+        for (int j = 0; j < 16; j++) total += totals[j];
+        float inverse = 1 / total;
+        for (i = 0; i < columns; i++) x[i] *= inverse;
+    }
+}
+
+typedef struct {
+    float *x;
+    long rows;
+    int columns, part;
+} softmax_job;
+
+static void softmax_task(void *context, int index) {
+    const softmax_job *job = context;
+    long from = (long)index * job->part, rows = job->rows - from;
+    softmax_rows(job->x + from * job->columns, rows < job->part ? (int)rows : job->part,
+                 job->columns);
+}
+
+void sound_softmax(float *x, long rows, int columns) {
+    softmax_job job = {x, rows, columns, most(1, BLOCK / columns)};
+    pool_run(softmax_task, &job, (int)((rows + job.part - 1) / job.part));
+}
+
 /* ---- Convolution ---- */
 
 static void fill_rows(float *y, int rows, int channels, const float *bias) {

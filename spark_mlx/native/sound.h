@@ -11,6 +11,9 @@ void sound_snake(const float *x, const float *alpha, float *y, int frames, int c
 /* y = x · Φ(x), the exact GELU, over `size` numbers. */
 void sound_gelu(const float *x, float *y, long size);
 
+/* Softmax of each row, in place. */
+void sound_softmax(float *x, long rows, int columns);
+
 /* A convolution; y has `out_frames` rows of `out` channels. Groups divide the channels. */
 void sound_conv(const float *x, int frames, int in, const float *weight, const float *bias,
                 int kernel, int stride, int padding, int dilation, int groups, float *y,
