@@ -174,13 +174,19 @@ _EXP2 = (0.0013400433, 0.009676037, 0.05550327, 0.24022107, 0.6931472, 1.0000001
 
 
 def silu(x: mx.array, training: bool) -> mx.array:
-    """x · σ(x), lazily, since it stands in the middle of the language model's graph.
+    """x · σ(x) of any shape.
 
-    MLX computes exp one number after another on a CPU. For more than a few rows, two dozen vector
-    operations are three times faster.
+    MLX computes exp one number after another on a CPU. A prompt's many rows go to the extension.
+    A few rows, in the middle of the graph of a decode step that must stay lazy, are three times
+    faster as two dozen vector operations; a single row is not worth it.
     """
+    layers = _native(training, x)
     if training or x.dtype != mx.float32 or x.size < 16_384:
         return nn.silu(x)
+    if layers is not None and x.size >= 131_072:
+        (row,), (result,) = _ready(x[None], size=x.shape)
+        layers.silu(row, result)
+        return result
     # e^-|x| = 2^(whole + rest), the first part by putting it into the exponent's bits.
     power = mx.maximum(mx.abs(x) * -1.4426950408889634, -126.0)
     whole = (power + _WHOLE) - _WHOLE

@@ -117,7 +117,7 @@ def test_gelu(training: bool) -> None:
     close(cpu.gelu(edges, training), nn.gelu(edges), tolerance=1e-6)
 
 
-@pytest.mark.parametrize("size", [10, 40_000])
+@pytest.mark.parametrize("size", [10, 40_000, 200_001])
 def test_silu(training: bool, size: int) -> None:
     x = mx.concatenate([10 * normal(size), mx.array([-1e30, -200.0, -88.0, 0.0, 88.0, 1e30])])
     close(cpu.silu(x, training), nn.silu(x), tolerance=1e-6)
@@ -172,8 +172,9 @@ def test_products(rows: int, depth: int, columns: int) -> None:
     for product in (a @ b.T, a @ mx.contiguous(b.T), mx.contiguous(a.T).T @ b.T):
         assert np.abs(np.array(product) - expected).max() < 1e-3
     c = normal(rows, columns)
-    added = np.array(mx.addmm(c, a, b.T, alpha=0.5, beta=2))
-    assert np.abs(added - (2 * np.array(c) + 0.5 * expected)).max() < 1e-3
+    for alpha, beta in ((1, 1), (0.5, 2)):
+        added = np.array(mx.addmm(c, a, b.T, alpha=alpha, beta=beta))
+        assert np.abs(added - (beta * np.array(c) + alpha * expected)).max() < 1e-3
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -2,9 +2,10 @@
 
    MLX's Linux wheel links the reference BLAS, which is some sixty times slower than the machine.
    This library is loaded before MLX and into the global namespace, so that the names resolve here.
-   Large products go to OpenBLAS, shared out over the pool's threads; products with a few rows,
-   which is what decoding does all day, are bound by reading the weights once and have their own
-   kernel: OpenBLAS would first copy every weight into its packed layout. */
+   Products with a few rows, which is what decoding does all day, are bound by reading the weights
+   once and have their own kernel: OpenBLAS would first copy every weight into its packed layout.
+   Larger ones go to product.c where the CPU has vectors of 512 bits, and else to OpenBLAS, shared
+   out over the pool's threads. */
 #include "blas.h"
 
 #include <dlfcn.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "pool.h"
+#include "product.h"
 
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
 
@@ -48,12 +50,7 @@ const char *blas_open(const char *path, const char *prefix) {
 
 long blas_calls(void) { return atomic_load(&calls); }
 
-void blas_accumulate(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
-                     float *c, int ldc) {
-    sgemm(ROW_MAJOR, NO_TRANS, TRANS, m, n, k, 1, a, lda, b, ldb, 1, c, ldc);
-}
-
-/* ---- A few rows times a transposed matrix: c (m, n) = alpha · a (m, k) · b (n, k)ᵀ. ---- */
+/* ---- A few rows: c (m, n) = alpha · a (m, k) · b (n, k)ᵀ + beta · c. ---- */
 
 enum { LANES = 16, FEW = 16, TILE = 4 };
 
@@ -82,7 +79,7 @@ static inline __attribute__((always_inline)) float sum(lanes v) {
 /* `rows` rows of a (at most TILE) with TILE rows of b; every weight loaded meets all of them. */
 static inline __attribute__((always_inline)) void tile(int rows, int k, const float *a, int lda,
                                                        const float *b, int ldb, float alpha,
-                                                       float *c, int ldc) {
+                                                       float beta, float *c, int ldc) {
     lanes totals[TILE][TILE] = {{{0}}};
     int i = 0;
     for (; i + LANES <= k; i += LANES) {
@@ -101,7 +98,8 @@ static inline __attribute__((always_inline)) void tile(int rows, int k, const fl
         for (int n = 0; n < TILE; n++) {
             float total = sum(totals[m][n]);
             for (int j = i; j < k; j++) total += a[(long)m * lda + j] * b[(long)n * ldb + j];
-            c[(long)m * ldc + n] = alpha * total;
+            float *out = c + (long)m * ldc + n;
+            *out = alpha * total + (beta == 0 ? 0 : beta * *out);
         }
 }
 
@@ -112,24 +110,26 @@ static inline __attribute__((always_inline)) void tile(int rows, int k, const fl
 #endif
 
 FOR_EACH_CPU static void few_rows(int m, int n, int k, float alpha, const float *a, int lda,
-                                  const float *b, int ldb, float *c, int ldc) {
+                                  const float *b, int ldb, float beta, float *c, int ldc) {
     int j = 0;
     for (; j + TILE <= n; j += TILE) {
         const float *weights = b + (long)j * ldb;
         int i = 0;
         for (; i + 4 <= m; i += 4)
-            tile(4, k, a + (long)i * lda, lda, weights, ldb, alpha, c + (long)i * ldc + j, ldc);
+            tile(4, k, a + (long)i * lda, lda, weights, ldb, alpha, beta, c + (long)i * ldc + j,
+                 ldc);
         const float *rest = a + (long)i * lda;
         float *out = c + (long)i * ldc + j;
-        if (m - i == 1) tile(1, k, rest, lda, weights, ldb, alpha, out, ldc);
-        if (m - i == 2) tile(2, k, rest, lda, weights, ldb, alpha, out, ldc);
-        if (m - i == 3) tile(3, k, rest, lda, weights, ldb, alpha, out, ldc);
+        if (m - i == 1) tile(1, k, rest, lda, weights, ldb, alpha, beta, out, ldc);
+        if (m - i == 2) tile(2, k, rest, lda, weights, ldb, alpha, beta, out, ldc);
+        if (m - i == 3) tile(3, k, rest, lda, weights, ldb, alpha, beta, out, ldc);
     }
     for (; j < n; j++)
         for (int i = 0; i < m; i++) {
             float total = 0;
             for (int l = 0; l < k; l++) total += a[(long)i * lda + l] * b[(long)j * ldb + l];
-            c[(long)i * ldc + j] = alpha * total;
+            float *out = c + (long)i * ldc + j;
+            *out = alpha * total + (beta == 0 ? 0 : beta * *out);
         }
 }
 
@@ -158,8 +158,8 @@ static void part_of_product(void *context, int index) {
         b += p->tb == TRANS ? (long)from * p->ldb : from;
         c += from;
     }
-    if (p->m <= FEW && p->ta == NO_TRANS && p->tb == TRANS && p->beta == 0)
-        few_rows(m, n, p->k, p->alpha, a, p->lda, b, p->ldb, c, p->ldc);
+    if (p->m <= FEW && p->ta == NO_TRANS && p->tb == TRANS)
+        few_rows(m, n, p->k, p->alpha, a, p->lda, b, p->ldb, p->beta, c, p->ldc);
     else
         sgemm(ROW_MAJOR, p->ta, p->tb, m, n, p->k, p->alpha, a, p->lda, b, p->ldb, p->beta, c,
               p->ldc);
@@ -172,6 +172,9 @@ void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, co
         sgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
         return;
     }
+    if (m > FEW && ta == NO_TRANS && tb == TRANS && alpha == 1 && (beta == 0 || beta == 1) &&
+        k >= 32 && product_times(m, n, k, a, lda, b, ldb, beta == 1, c, ldc) == 0)
+        return;
     product p = {ta, tb, m, n, k, lda, ldb, ldc, m > n, 0, alpha, beta, a, b, c};
     int longer = m > n ? m : n;
     /* Below this, waking a thread takes longer than the product. */

@@ -31,6 +31,11 @@ static PyObject *threads(PyObject *self, PyObject *unused) {
     return PyLong_FromLong(pool_threads());
 }
 
+static PyObject *done(int failed) {
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
 static PyObject *snake(PyObject *self, PyObject *args) {
     (void)self;
     Py_buffer x, alpha, y;
@@ -43,15 +48,24 @@ static PyObject *snake(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-static PyObject *gelu(PyObject *self, PyObject *args) {
-    (void)self;
+static PyObject *elementwise(PyObject *args, void compute(const float *, float *, long)) {
     Py_buffer x, y;
     if (!PyArg_ParseTuple(args, "y*w*", &x, &y)) return NULL;
     Py_BEGIN_ALLOW_THREADS;
-    sound_gelu(x.buf, y.buf, (long)(y.len / 4));
+    compute(x.buf, y.buf, (long)(y.len / 4));
     Py_END_ALLOW_THREADS;
     PyBuffer_Release(&x), PyBuffer_Release(&y);
     Py_RETURN_NONE;
+}
+
+static PyObject *gelu(PyObject *self, PyObject *args) {
+    (void)self;
+    return elementwise(args, sound_gelu);
+}
+
+static PyObject *silu(PyObject *self, PyObject *args) {
+    (void)self;
+    return elementwise(args, sound_silu);
 }
 
 static PyObject *softmax(PyObject *self, PyObject *args) {
@@ -69,31 +83,31 @@ static PyObject *softmax(PyObject *self, PyObject *args) {
 static PyObject *conv(PyObject *self, PyObject *args) {
     (void)self;
     Py_buffer x, weight, bias, y;
-    int frames, in, kernel, stride, padding, dilation, groups, out_frames, out;
+    int frames, in, kernel, stride, padding, dilation, groups, out_frames, out, failed;
     if (!PyArg_ParseTuple(args, "y*y*y*w*iiiiiiiii", &x, &weight, &bias, &y, &frames, &in, &kernel,
                           &stride, &padding, &dilation, &groups, &out_frames, &out))
         return NULL;
     Py_BEGIN_ALLOW_THREADS;
-    sound_conv(x.buf, frames, in, weight.buf, bias.buf, kernel, stride, padding, dilation, groups,
-               y.buf, out_frames, out);
+    failed = sound_conv(x.buf, frames, in, weight.buf, bias.buf, kernel, stride, padding, dilation,
+                        groups, y.buf, out_frames, out);
     Py_END_ALLOW_THREADS;
     PyBuffer_Release(&x), PyBuffer_Release(&weight), PyBuffer_Release(&bias), PyBuffer_Release(&y);
-    Py_RETURN_NONE;
+    return done(failed);
 }
 
 static PyObject *conv_transpose(PyObject *self, PyObject *args) {
     (void)self;
     Py_buffer x, weight, bias, y;
-    int frames, in, kernel, stride, padding, out_frames, out;
+    int frames, in, kernel, stride, padding, out_frames, out, failed;
     if (!PyArg_ParseTuple(args, "y*y*y*w*iiiiiii", &x, &weight, &bias, &y, &frames, &in, &kernel,
                           &stride, &padding, &out_frames, &out))
         return NULL;
     Py_BEGIN_ALLOW_THREADS;
-    sound_conv_transpose(x.buf, frames, in, weight.buf, bias.buf, kernel, stride, padding, y.buf,
-                         out_frames, out);
+    failed = sound_conv_transpose(x.buf, frames, in, weight.buf, bias.buf, kernel, stride, padding,
+                                  y.buf, out_frames, out);
     Py_END_ALLOW_THREADS;
     PyBuffer_Release(&x), PyBuffer_Release(&weight), PyBuffer_Release(&bias), PyBuffer_Release(&y);
-    Py_RETURN_NONE;
+    return done(failed);
 }
 
 static PyObject *residual_unit(PyObject *self, PyObject *args) {
@@ -111,8 +125,7 @@ static PyObject *residual_unit(PyObject *self, PyObject *args) {
                                  b[BIAS2].buf, b[Y].buf);
     Py_END_ALLOW_THREADS;
     for (int i = 0; i < COUNT; i++) PyBuffer_Release(&b[i]);
-    if (failed) return PyErr_NoMemory();
-    Py_RETURN_NONE;
+    return done(failed);
 }
 
 static PyMethodDef methods[] = {
@@ -121,6 +134,7 @@ static PyMethodDef methods[] = {
     {"threads", threads, METH_NOARGS, "Threads that work at most."},
     {"snake", snake, METH_VARARGS, "snake(x, alpha, y, frames, channels)"},
     {"gelu", gelu, METH_VARARGS, "gelu(x, y)"},
+    {"silu", silu, METH_VARARGS, "silu(x, y)"},
     {"softmax", softmax, METH_VARARGS, "softmax(x, columns), in place"},
     {"conv", conv, METH_VARARGS, "See sound.h."},
     {"conv_transpose", conv_transpose, METH_VARARGS, "See sound.h."},

@@ -1,14 +1,13 @@
-/* Convolutions as products of matrices on windows of the sequence, and the elementwise chains.
+/* Convolutions as products of windows of the sequence with weights, and the elementwise chains.
 
-   A tap of a convolution is a product of a shifted view of the input with that tap's weights, so
-   nothing is unfolded into memory. Work is cut along time; a tile stays in the cache of its core. */
+   Work is cut along time; a tile of the sequence stays in the cache of its core. */
 #include "sound.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "blas.h"
 #include "pool.h"
+#include "product.h"
 
 #if defined(__x86_64__) && defined(__gnu_linux__)
 #define FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
@@ -42,8 +41,7 @@ static inline __attribute__((always_inline)) float snake(float x, float scale, f
     return x + p * u * inverse;
 }
 
-FOR_EACH_CPU static void snake_rows(const float *restrict x, const float *restrict alpha,
-                                    float *restrict y, int frames, int channels) {
+FOR_EACH_CPU static void snake_rows(const float *x, const float *restrict alpha, float *y, int frames, int channels) {
     enum { WIDTH = 256 };
     float scale[WIDTH], inverse[WIDTH];
     for (int start = 0; start < channels; start += WIDTH) {
@@ -79,7 +77,7 @@ void sound_snake(const float *x, const float *alpha, float *y, int frames, int c
     pool_run(snake_task, &job, (frames + job.rows - 1) / job.rows);
 }
 
-/* ---- GELU ---- */
+/* ---- GELU and SiLU ---- */
 
 /* e^x for x ≤ 0, by 2^n · 2^f. */
 static inline __attribute__((always_inline)) float exp_negative(float x) {
@@ -117,22 +115,36 @@ FOR_EACH_CPU static void gelu_block(const float *restrict x, float *restrict y, 
     }
 }
 
+FOR_EACH_CPU static void silu_block(const float *restrict x, float *restrict y, int size) {
+    for (int i = 0; i < size; i++) {
+        float v = x[i];
+        float e = exp_negative(v < 0 ? v : -v); /* σ(|v|) = 1 / (1 + e), σ(-|v|) = e / (1 + e) */
+        y[i] = v * (v < 0 ? e : 1) / (1 + e);
+    }
+}
+
 typedef struct {
     const float *x;
     float *y;
     long size;
-} gelu_job;
+    void (*compute)(const float *, float *, int);
+} block_job;
 
-static void gelu_task(void *context, int index) {
-    const gelu_job *job = context;
+static void block_task(void *context, int index) {
+    const block_job *job = context;
     long from = (long)index * BLOCK;
     long size = job->size - from;
-    gelu_block(job->x + from, job->y + from, size < BLOCK ? (int)size : BLOCK);
+    job->compute(job->x + from, job->y + from, size < BLOCK ? (int)size : BLOCK);
 }
 
 void sound_gelu(const float *x, float *y, long size) {
-    gelu_job job = {x, y, size};
-    pool_run(gelu_task, &job, (int)((size + BLOCK - 1) / BLOCK));
+    block_job job = {x, y, size, gelu_block};
+    pool_run(block_task, &job, (int)((size + BLOCK - 1) / BLOCK));
+}
+
+void sound_silu(const float *x, float *y, long size) {
+    block_job job = {x, y, size, silu_block};
+    pool_run(block_task, &job, (int)((size + BLOCK - 1) / BLOCK));
 }
 
 /* ---- Softmax ---- */
@@ -177,98 +189,120 @@ static void fill_rows(float *y, int rows, int channels, const float *bias) {
     for (int t = 0; t < rows; t++) memcpy(y + (long)t * channels, bias, 4ul * channels);
 }
 
+/* Copies frames [from, from + count) of x, and zeros where there are none. */
+static void copy_window(const float *x, int frames, int channels, int from, int count, float *to) {
+    int begin = least(count, most(0, -from)), end = most(begin, least(count, frames - from));
+    memset(to, 0, 4ul * channels * begin);
+    if (end > begin)
+        memcpy(to + (long)begin * channels, x + (long)(from + begin) * channels,
+               4ul * channels * (end - begin));
+    memset(to + (long)end * channels, 0, 4ul * channels * (count - end));
+}
+
+/* How many frames a task takes: a tile, or an even share if that is less. */
+static int task_frames(int frames, int channels) {
+    int share = (frames + pool_threads() - 1) / pool_threads();
+    return most(12, least(tile_frames(channels), share));
+}
+
 typedef struct {
-    const float *x, *weight, *bias;
+    const float *x, *bias;
+    const packed *weights; /* one for each group */
     float *y;
     int frames, in, kernel, stride, padding, dilation, groups, out_frames, out, rows;
+    int *failed;
 } conv_job;
-
-/* Output frames [from, to) of one tap: those whose input frame exists. */
-static void conv_tap(const conv_job *job, int tap, int from, int to) {
-    int shift = tap * job->dilation - job->padding; /* input frame = output frame · stride + shift */
-    while (from < to && from * job->stride + shift < 0) from++;
-    while (from < to && (to - 1) * job->stride + shift >= job->frames) to--;
-    if (from == to) return;
-    int in = job->in / job->groups, out = job->out / job->groups;
-    const float *x = job->x + ((long)from * job->stride + shift) * job->in;
-    for (int g = 0; g < job->groups; g++)
-        blas_accumulate(to - from, out, in, x + g * in, job->in * job->stride,
-                        job->weight + ((long)g * out * job->kernel + tap) * in, job->kernel * in,
-                        job->y + (long)from * job->out + g * out, job->out);
-}
-
-/* Output frames [from, to) by way of unfolded windows: for layers with so few input channels that a
-   product per tap would be all overhead. Returns -1 when there is no memory. */
-static int conv_windows(const conv_job *job, int from, int to) {
-    int width = job->kernel * job->in;
-    float *windows = malloc(4ul * width * (to - from));
-    if (windows == NULL) return -1;
-    for (int t = from; t < to; t++)
-        for (int tap = 0; tap < job->kernel; tap++) {
-            int frame = t * job->stride - job->padding + tap * job->dilation;
-            float *window = windows + (long)(t - from) * width + tap * job->in;
-            if (frame < 0 || frame >= job->frames) memset(window, 0, 4ul * job->in);
-            else memcpy(window, job->x + (long)frame * job->in, 4ul * job->in);
-        }
-    blas_accumulate(to - from, job->out, width, windows, width, job->weight, width,
-                    job->y + (long)from * job->out, job->out);
-    free(windows);
-    return 0;
-}
 
 static void conv_task(void *context, int index) {
     const conv_job *job = context;
-    int from = index * job->rows, to = least(from + job->rows, job->out_frames);
-    fill_rows(job->y + (long)from * job->out, to - from, job->out, job->bias);
-    if (job->groups == 1 && job->in < 16 && conv_windows(job, from, to) == 0) return;
-    for (int tap = 0; tap < job->kernel; tap++) conv_tap(job, tap, from, to);
+    int from = index * job->rows, rows = least(job->rows, job->out_frames - from);
+    int reach = (rows - 1) * job->stride + (job->kernel - 1) * job->dilation + 1;
+    float *window = malloc(4ul * job->in * reach);
+    if (window == NULL) {
+        *job->failed = 1;
+        return;
+    }
+    copy_window(job->x, job->frames, job->in, from * job->stride - job->padding, reach, window);
+    float *y = job->y + (long)from * job->out;
+    fill_rows(y, rows, job->out, job->bias);
+    int in = job->in / job->groups, out = job->out / job->groups;
+    for (int g = 0; g < job->groups; g++)
+        product_add(&job->weights[g], 0, 1, job->kernel, rows, window + g * in,
+                    (long)job->stride * job->in, (long)job->dilation * job->in, y + g * out,
+                    job->out);
+    free(window);
 }
 
-void sound_conv(const float *x, int frames, int in, const float *weight, const float *bias,
-                int kernel, int stride, int padding, int dilation, int groups, float *y,
-                int out_frames, int out) {
-    int rows = most(16, least(tile_frames(most(in, out)),
-                              (out_frames + pool_threads() - 1) / pool_threads()));
-    conv_job job = {x,       weight,   bias,   y,          frames, in,  kernel, stride,
-                    padding, dilation, groups, out_frames, out,    rows};
-    pool_run(conv_task, &job, (out_frames + rows - 1) / rows);
+int sound_conv(const float *x, int frames, int in, const float *weight, const float *bias,
+               int kernel, int stride, int padding, int dilation, int groups, float *y,
+               int out_frames, int out) {
+    packed *weights = calloc(groups, sizeof *weights);
+    int failed = weights == NULL;
+    for (int g = 0; g < groups && !failed; g++)
+        failed = product_pack(&weights[g], weight + (long)g * (out / groups) * kernel * (in / groups),
+                              out / groups, kernel, in / groups) != 0;
+    if (!failed) {
+        int rows = task_frames(out_frames, most(in * stride, out));
+        conv_job job = {x,      bias,    weights,  y,      frames,     in,  kernel, stride,
+                        padding, dilation, groups, out_frames, out, rows, &failed};
+        pool_run(conv_task, &job, (out_frames + rows - 1) / rows);
+    }
+    for (int g = 0; weights != NULL && g < groups; g++) product_free(&weights[g]);
+    free(weights);
+    return failed ? -1 : 0;
 }
 
 /* ---- Transposed convolution ---- */
 
+/* Output frame q · stride + r - padding, 0 ≤ r < stride, is the sum over i of input frame q - i with
+   tap r + i · stride. A task takes some q, and all r. */
 static void conv_transpose_task(void *context, int index) {
     const conv_job *job = context;
-    int from = index * job->rows, to = least(from + job->rows, job->out_frames);
-    fill_rows(job->y + (long)from * job->out, to - from, job->out, job->bias);
-    for (int tap = 0; tap < job->kernel; tap++) {
-        /* Input frame t adds to output frame t · stride + shift. */
-        int shift = tap - job->padding;
-        int first = 0, last = job->frames; /* [first, last) reach into [from, to) */
-        if (from > shift) first = (from - shift + job->stride - 1) / job->stride;
-        if (to <= shift) continue;
-        last = least(last, (to - 1 - shift) / job->stride + 1);
-        if (first >= last) continue;
-        blas_accumulate(last - first, job->out, job->in, job->x + (long)first * job->in, job->in,
-                        job->weight + (long)tap * job->in, job->kernel * job->in,
-                        job->y + ((long)first * job->stride + shift) * job->out,
-                        job->stride * job->out);
+    int stride = job->stride, before = (job->kernel - 1) / stride;
+    int last = (job->out_frames - 1 + job->padding) / stride + 1;
+    int from = index * job->rows, to = least(from + job->rows, last);
+    float *window = malloc(4ul * job->in * (to - from + before));
+    if (window == NULL) {
+        *job->failed = 1;
+        return;
     }
+    copy_window(job->x, job->frames, job->in, from - before, to - from + before, window);
+    for (int r = 0; r < stride; r++) {
+        int taps = (job->kernel - r + stride - 1) / stride, shift = r - job->padding;
+        int begin = from, end = to; /* those q whose output frame exists */
+        while (begin < end && begin * stride + shift < 0) begin++;
+        while (end > begin && (end - 1) * stride + shift >= job->out_frames) end--;
+        if (begin == end) continue;
+        float *y = job->y + ((long)begin * stride + shift) * job->out;
+        for (int q = begin; q < end; q++)
+            memcpy(y + (long)(q - begin) * stride * job->out, job->bias, 4ul * job->out);
+        if (taps > 0)
+            product_add(job->weights, r, stride, taps, end - begin,
+                        window + (long)(begin - from + before) * job->in, job->in, -job->in, y,
+                        (long)stride * job->out);
+    }
+    free(window);
 }
 
-void sound_conv_transpose(const float *x, int frames, int in, const float *weight,
-                          const float *bias, int kernel, int stride, int padding, float *y,
-                          int out_frames, int out) {
-    int rows = most(stride * 16, least(tile_frames(in) * stride,
-                                       (out_frames + pool_threads() - 1) / pool_threads()));
-    conv_job job = {x,       weight, bias, y,          frames, in,  kernel, stride,
-                    padding, 1,      1,    out_frames, out,    rows};
-    pool_run(conv_transpose_task, &job, (out_frames + rows - 1) / rows);
+int sound_conv_transpose(const float *x, int frames, int in, const float *weight,
+                         const float *bias, int kernel, int stride, int padding, float *y,
+                         int out_frames, int out) {
+    packed weights;
+    if (product_pack(&weights, weight, out, kernel, in) != 0) return -1;
+    int failed = 0, steps = (out_frames - 1 + padding) / stride + 1;
+    int rows = task_frames(steps, in);
+    conv_job job = {x,       bias, &weights, y,          frames, in,   kernel, stride,
+                    padding, 1,    1,        out_frames, out,    rows, &failed};
+    pool_run(conv_transpose_task, &job, (steps + rows - 1) / rows);
+    product_free(&weights);
+    return failed ? -1 : 0;
 }
 
 /* ---- Residual unit ---- */
 
 typedef struct {
-    const float *x, *alpha1, *wide, *bias1, *alpha2, *narrow, *bias2;
+    const float *x, *alpha1, *bias1, *alpha2, *bias2;
+    const packed *wide, *narrow;
     float *y;
     int frames, channels, kernel, dilation, rows;
     int *failed;
@@ -279,47 +313,41 @@ static void unit_task(void *context, int index) {
     int channels = job->channels, reach = (job->kernel - 1) / 2 * job->dilation;
     int from = index * job->rows, rows = least(job->rows, job->frames - from);
     int width = rows + 2 * reach;
-    float *buffer = malloc(4ul * channels * (width + 2 * rows));
-    if (buffer == NULL) {
+    float *input = malloc(4ul * channels * (width + rows));
+    if (input == NULL) {
         *job->failed = 1;
         return;
     }
-    /* The tile and what the taps reach on both sides; beyond the ends there is silence. */
-    int begin = most(0, from - reach), end = least(job->frames, from + rows + reach);
-    float *input = buffer;
-    int before = begin - (from - reach), after = width - before - (end - begin);
-    memset(input, 0, 4ul * channels * before);
-    snake_rows(job->x + (long)begin * channels, job->alpha1, input + (long)before * channels,
-               end - begin, channels);
-    memset(input + (long)(width - after) * channels, 0, 4ul * channels * after);
-
+    copy_window(job->x, job->frames, channels, from - reach, width, input);
+    snake_rows(input, job->alpha1, input, width, channels); /* which leaves zero as it is */
     float *hidden = input + (long)width * channels;
     fill_rows(hidden, rows, channels, job->bias1);
-    for (int tap = 0; tap < job->kernel; tap++)
-        blas_accumulate(rows, channels, channels, input + (long)tap * job->dilation * channels,
-                        channels, job->wide + (long)tap * channels, job->kernel * channels, hidden,
-                        channels);
-    float *activated = hidden + (long)rows * channels;
-    snake_rows(hidden, job->alpha2, activated, rows, channels);
+    product_add(job->wide, 0, 1, job->kernel, rows, input, channels, (long)job->dilation * channels,
+                hidden, channels);
+    snake_rows(hidden, job->alpha2, hidden, rows, channels);
 
     const float *x = job->x + (long)from * channels;
     float *y = job->y + (long)from * channels;
     for (int t = 0; t < rows; t++)
         for (int c = 0; c < channels; c++)
             y[(long)t * channels + c] = x[(long)t * channels + c] + job->bias2[c];
-    blas_accumulate(rows, channels, channels, activated, channels, job->narrow, channels, y,
-                    channels);
-    free(buffer);
+    product_add(job->narrow, 0, 1, 1, rows, hidden, channels, 0, y, channels);
+    free(input);
 }
 
 int sound_residual_unit(const float *x, int frames, int channels, const float *alpha1,
                         const float *wide, const float *bias1, int kernel, int dilation,
                         const float *alpha2, const float *narrow, const float *bias2, float *y) {
-    int failed = 0;
-    int rows = most(16, least(tile_frames(channels),
-                              (frames + pool_threads() - 1) / pool_threads()));
-    unit_job job = {x, alpha1, wide,     bias1,    alpha2, narrow, bias2,
-                    y, frames, channels, kernel, dilation, rows,  &failed};
-    pool_run(unit_task, &job, (frames + rows - 1) / rows);
+    packed first = {0}, second = {0};
+    int failed = product_pack(&first, wide, channels, kernel, channels) != 0 ||
+                 product_pack(&second, narrow, channels, 1, channels) != 0;
+    if (!failed) {
+        int rows = task_frames(frames, channels);
+        unit_job job = {x, alpha1, bias1,    alpha2, bias2,    &first, &second,
+                        y, frames, channels, kernel, dilation, rows,   &failed};
+        pool_run(unit_task, &job, (frames + rows - 1) / rows);
+    }
+    product_free(&first);
+    product_free(&second);
     return failed ? -1 : 0;
 }

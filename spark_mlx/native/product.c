@@ -1,0 +1,191 @@
+/* Packs weights and multiplies windows with them, in tiles that stay in registers.
+
+   OpenBLAS would pack the same weights anew for every tap and every piece of the sequence, and
+   reaches half of what a core with 512-bit vectors can do. */
+#include "product.h"
+
+#include <stdlib.h>
+
+#include "pool.h"
+
+#define NAME plain
+#define TARGET
+#define LANES 4
+#if defined(__aarch64__)
+#define ROWS 12
+#else
+#define ROWS 4
+#endif
+#include "tile.h"
+
+#if defined(__x86_64__)
+#define NAME avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#define LANES 8
+#define ROWS 6
+#include "tile.h"
+
+#define NAME avx512
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,fma")))
+#define LANES 16
+#define ROWS 12
+#include "tile.h"
+#endif
+
+typedef void panel_product(int rows, int taps, int k, const float *a, long a_row, long a_tap,
+                           const float *b, long b_tap, float *c, long c_row, int columns);
+
+static panel_product *panel = panel_plain;
+static int panel_width = 8;
+
+/* Runs when the library is loaded: the widest vectors that this CPU has. */
+__attribute__((constructor)) static void choose(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
+        panel = panel_avx512;
+        panel_width = 32;
+    } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        panel = panel_avx2;
+        panel_width = 16;
+    }
+#endif
+}
+
+/* ---- Packing: rows of weights, `apart` floats apart, become columns of a panel. ---- */
+
+typedef float eight __attribute__((vector_size(32), aligned(4)));
+typedef int places __attribute__((vector_size(32)));
+
+#if defined(__clang__)
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PICK(a, b, ...) __builtin_shuffle(a, b, (places){__VA_ARGS__})
+#endif
+/* Numbers 0–7 are those of a, 8–15 those of b. */
+#define LOW(a, b) PICK(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define HIGH(a, b) PICK(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define EVEN(a, b) PICK(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define ODD(a, b) PICK(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#define FIRST(a, b) PICK(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
+#define LAST(a, b) PICK(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
+
+#if defined(__x86_64__) && defined(__gnu_linux__)
+#define FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v3", "default")))
+#else
+#define FOR_EACH_CPU
+#endif
+
+/* Transposes 8 × 8 numbers: pairs of rows are interleaved three times over. */
+static inline __attribute__((always_inline)) void transpose(const float *from, long apart,
+                                                            float *to, int width) {
+    eight r[8], s[8];
+    for (int i = 0; i < 8; i++) r[i] = *(const eight *)(from + i * apart);
+    for (int i = 0; i < 8; i += 2) {
+        s[i] = LOW(r[i], r[i + 1]);
+        s[i + 1] = HIGH(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = EVEN(s[i], s[i + 2]);
+        r[i + 1] = ODD(s[i], s[i + 2]);
+        r[i + 2] = EVEN(s[i + 1], s[i + 3]);
+        r[i + 3] = ODD(s[i + 1], s[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        *(eight *)(to + (long)i * width) = FIRST(r[i], r[i + 4]);
+        *(eight *)(to + (long)(i + 4) * width) = LAST(r[i], r[i + 4]);
+    }
+}
+
+/* `columns` rows of `depth` weights → (depth, width), zeros beside them. */
+FOR_EACH_CPU static void pack_panel(const float *from, long apart, int columns, int depth,
+                                    float *to, int width) {
+    int n = 0;
+    for (; n + 8 <= columns; n += 8) {
+        int i = 0;
+        for (; i + 8 <= depth; i += 8)
+            transpose(from + n * apart + i, apart, to + (long)i * width + n, width);
+        for (; i < depth; i++)
+            for (int j = n; j < n + 8; j++) to[(long)i * width + j] = from[j * apart + i];
+    }
+    for (; n < width; n++)
+        for (int i = 0; i < depth; i++)
+            to[(long)i * width + n] = n < columns ? from[n * apart + i] : 0;
+}
+
+typedef struct {
+    const packed *p;
+    const float *weight;
+} pack_job;
+
+static void pack_task(void *context, int index) {
+    const pack_job *job = context;
+    const packed *p = job->p;
+    int tap = index / p->panels, from = index % p->panels * p->width;
+    int columns = p->columns - from < p->width ? p->columns - from : p->width;
+    pack_panel(job->weight + ((long)from * p->taps + tap) * p->k, (long)p->taps * p->k, columns,
+               p->k, p->data + (long)index * p->k * p->width, p->width);
+}
+
+int product_pack(packed *p, const float *weight, int columns, int taps, int k) {
+    int panels = (columns + panel_width - 1) / panel_width;
+    *p = (packed){taps, k, columns, panels, panel_width, NULL};
+    p->data = aligned_alloc(64, ((size_t)taps * panels * k * panel_width * 4 + 63) / 64 * 64);
+    if (p->data == NULL) return -1;
+    pack_job job = {p, weight};
+    pool_run(pack_task, &job, taps * panels);
+    return 0;
+}
+
+void product_free(packed *p) { free(p->data); }
+
+void product_add(const packed *p, int first, int step, int taps, int rows, const float *a,
+                 long a_row, long a_tap, float *c, long c_row) {
+    long panel_size = (long)p->k * p->width, tap_size = panel_size * p->panels;
+    /* Few enough taps at a time that a panel's weights stay in the cache for all rows. */
+    int together = 1024 / p->k > 1 ? 1024 / p->k : 1;
+    for (int n = 0; n < p->panels; n++) {
+        int columns = p->columns - n * p->width;
+        if (columns > p->width) columns = p->width;
+        for (int tap = 0; tap < taps; tap += together)
+            panel(rows, taps - tap < together ? taps - tap : together, p->k, a + tap * a_tap, a_row,
+                  a_tap, p->data + (first + (long)tap * step) * tap_size + n * panel_size,
+                  step * tap_size, c + n * p->width, c_row, columns);
+    }
+}
+
+typedef struct {
+    int m, n, k, lda, ldb, ldc, add;
+    const float *a, *b;
+    float *c;
+} times_job;
+
+/* Depth of the weights that are packed at a time: 64 kB for a panel, on the stack. */
+enum { DEPTH = 512 };
+
+/* One panel of columns, for all rows. It is packed piece by piece just before it is used, so that
+   every weight comes from memory once and its packed copy never leaves the cache. */
+static void times_task(void *context, int index) {
+    const times_job *job = context;
+    int from = index * panel_width, columns = job->n - from;
+    if (columns > panel_width) columns = panel_width;
+    _Alignas(64) float buffer[DEPTH * 32];
+    for (int m = 0; m < job->m && !job->add; m++)
+        for (int n = 0; n < columns; n++) job->c[(long)m * job->ldc + from + n] = 0;
+    for (int i = 0; i < job->k; i += DEPTH) {
+        int depth = job->k - i < DEPTH ? job->k - i : DEPTH;
+        pack_panel(job->b + (long)from * job->ldb + i, job->ldb, columns, depth, buffer,
+                   panel_width);
+        panel(job->m, 1, depth, job->a + i, job->lda, 0, buffer, 0, job->c + from, job->ldc,
+              columns);
+    }
+}
+
+int product_times(int m, int n, int k, const float *a, int lda, const float *b, int ldb, int add,
+                  float *c, int ldc) {
+    if (panel_width < 32) return -1;
+    times_job job = {m, n, k, lda, ldb, ldc, add, a, b, c};
+    pool_run(times_task, &job, (n + panel_width - 1) / panel_width);
+    return 0;
+}
