@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -18,11 +19,20 @@ from spark_mlx.codec.wave_generator import ResidualUnit
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="native code is for Linux")
 
 
-@pytest.fixture(params=[False, True], ids=["native", "products"])
-def training(request: pytest.FixtureRequest) -> bool:
-    if not request.param and native.layers() is None:
+@pytest.fixture(params=["plain", "AVX2", "AVX-512", "products"])
+def training(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether layers are computed for training, by plain products; else by a native kernel."""
+    layers = native.layers()
+    if request.param == "products":
+        yield True
+        return
+    if layers is None:
         pytest.skip("the native extension is not there")
-    return request.param
+    usual = layers.kernel()
+    if not layers.use_kernel(request.param):
+        pytest.skip("this CPU has no such vectors")
+    yield False
+    layers.use_kernel(usual)
 
 
 def normal(*shape: int) -> mx.array:

@@ -39,10 +39,10 @@ def start() -> None:
     _extension = None if library is None else _import_globally()
     if _extension is not None and library is not None:
         _extension.open_blas(*library, _usable_cores())
-        status = f"OpenBLAS on {_extension.threads()} threads, with native codec layers"
+        status = f"OpenBLAS and {_extension.kernel()} kernels on {_extension.threads()} threads"
     elif system := ctypes.util.find_library("openblas") or ctypes.util.find_library("mkl_rt"):
         ctypes.CDLL(system, mode=ctypes.RTLD_GLOBAL)
-        status = f"{system}, without native codec layers"
+        status = f"{system}, without native kernels"
         remedy = "reinstall spark-mlx where there is a C compiler to make the codec faster"
     else:
         status = "MLX's own (slow)"

@@ -5,6 +5,7 @@
 
 #include "blas.h"
 #include "pool.h"
+#include "product.h"
 #include "sound.h"
 
 static PyObject *open_blas(PyObject *self, PyObject *args) {
@@ -29,6 +30,18 @@ static PyObject *calls(PyObject *self, PyObject *unused) {
 static PyObject *threads(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
     return PyLong_FromLong(pool_threads());
+}
+
+static PyObject *use_kernel(PyObject *self, PyObject *args) {
+    (void)self;
+    const char *name;
+    if (!PyArg_ParseTuple(args, "s", &name)) return NULL;
+    return PyBool_FromLong(product_use(name) == 0);
+}
+
+static PyObject *kernel(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyUnicode_FromString(product_name());
 }
 
 static PyObject *done(int failed) {
@@ -132,6 +145,8 @@ static PyMethodDef methods[] = {
     {"open_blas", open_blas, METH_VARARGS, "open_blas(path, prefix, threads)"},
     {"calls", calls, METH_NOARGS, "Products that came through cblas_sgemm."},
     {"threads", threads, METH_NOARGS, "Threads that work at most."},
+    {"kernel", kernel, METH_NOARGS, "The kernel in use."},
+    {"use_kernel", use_kernel, METH_VARARGS, "use_kernel(name): whether it can be used here."},
     {"snake", snake, METH_VARARGS, "snake(x, alpha, y, frames, channels)"},
     {"gelu", gelu, METH_VARARGS, "gelu(x, y)"},
     {"silu", silu, METH_VARARGS, "silu(x, y)"},

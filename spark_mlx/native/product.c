@@ -5,6 +5,7 @@
 #include "product.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "pool.h"
 
@@ -35,22 +36,54 @@
 typedef void panel_product(int rows, int taps, int k, const float *a, long a_row, long a_tap,
                            const float *b, long b_tap, float *c, long c_row, int columns);
 
+typedef struct {
+    const char *name;
+    panel_product *panel;
+    int width;
+} kernel;
+
+/* From the plainest to the widest. */
+static const kernel kernels[] = {
+    {"plain", panel_plain, 8},
+#if defined(__x86_64__)
+    {"AVX2", panel_avx2, 16},
+    {"AVX-512", panel_avx512, 32},
+#endif
+};
+enum { KERNELS = sizeof kernels / sizeof *kernels };
+
 static panel_product *panel = panel_plain;
 static int panel_width = 8;
+static const char *panel_name = "plain";
+
+static int runs_here(const char *name) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (strcmp(name, "AVX2") == 0)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (strcmp(name, "AVX-512") == 0)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+#endif
+    return strcmp(name, "plain") == 0;
+}
+
+int product_use(const char *name) {
+    for (int i = 0; i < KERNELS; i++)
+        if (strcmp(kernels[i].name, name) == 0 && runs_here(name)) {
+            panel = kernels[i].panel;
+            panel_width = kernels[i].width;
+            panel_name = kernels[i].name;
+            return 0;
+        }
+    return -1;
+}
+
+const char *product_name(void) { return panel_name; }
 
 /* Runs when the library is loaded: the widest vectors that this CPU has. */
 __attribute__((constructor)) static void choose(void) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
-        panel = panel_avx512;
-        panel_width = 32;
-    } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        panel = panel_avx2;
-        panel_width = 16;
-    }
-#endif
+    for (int i = 0; i < KERNELS; i++) product_use(kernels[i].name);
 }
 
 /* ---- Packing: rows of weights, `apart` floats apart, become columns of a panel. ---- */

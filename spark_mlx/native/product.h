@@ -21,6 +21,11 @@ void product_free(packed *p);
 void product_add(const packed *p, int first, int step, int taps, int rows, const float *a,
                  long a_row, long a_tap, float *c, long c_row);
 
+/* Takes the kernel of that name, "plain", "AVX2" or "AVX-512", for tests of each; the widest that this
+   CPU has is taken at the start. Returns 0, or -1 where it cannot run. */
+int product_use(const char *name);
+const char *product_name(void);
+
 /* c (m, n) = a (m, k) · b (n, k)ᵀ for plain matrices, rows `lda`, `ldb` and `ldc` apart; added to
    what c holds if `add`. Shared out over the pool. Returns 0, or -1 where OpenBLAS is the better choice on this CPU; c is then
    untouched. */
