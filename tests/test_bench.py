@@ -142,9 +142,9 @@ def test_every_stream_draws_its_tokens(random: SparkTTS, monkeypatch: pytest.Mon
     fed: list[tuple[int, ...]] = []
     hidden = random.lm.hidden
 
-    def spy(ids: mx.array, *others: Any) -> mx.array:
-        fed.append(ids.shape)
-        return hidden(ids, *others)
+    def spy(x: mx.array, *others: Any) -> mx.array:
+        fed.append(x.shape[:2])
+        return hidden(x, *others)
 
     monkeypatch.setattr(random.lm, "hidden", spy)
     run(lambda: random, repeats=1, time_load=False, work=LITTLE)
