@@ -6,13 +6,13 @@ text → pieces → prompt ids → drawn ids → codes → samples
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 
-from spark_mlx import audio, cpu, hub
+from spark_mlx import audio, cpu, guard, hub
 from spark_mlx import text as texts
 from spark_mlx.codec.codec import Codec, Samples
 from spark_mlx.errors import GenerationError
@@ -30,15 +30,6 @@ log = logging.getLogger(__name__)
 
 LM_FILE = "lm.safetensors"
 
-# The official code never writes more; it is a minute of speech.
-MOST_TOKENS = 3000
-# Nothing anyone says is shorter than this, so an answer cannot end before it: 0.16 s.
-FEWEST_TOKENS = 8
-# An answer may last this many times what its text should, and so many seconds more.
-LENGTH_MARGIN, LENGTH_SLACK = 3.0, 2.0
-# Silence within speech that no speaker makes, and what is left of it when retries do not help.
-LONGEST_SILENCE, KEPT_SILENCE = 3.0, 0.5
-RETRIES = 2
 BATCH = 8  # pieces of a text that are written together
 PAUSE = 0.25  # seconds between the pieces of a long text
 
@@ -112,6 +103,8 @@ class SparkTTS:
         Raises:
             AudioError: the clip cannot be read, or is too short, too long or silent.
         """
+        if transcript is not None:
+            transcript = texts.clean(transcript)
         samples = audio.reference(source, self.sample_rate, self.config.level_reference)
         origin = "samples" if isinstance(source, tuple) else Path(source).name
         return Voice(
@@ -121,7 +114,7 @@ class SparkTTS:
             origin="cloned",
             source=origin,
             semantic_tokens=(None if transcript is None else self.codec.encode_semantic(samples)),
-            transcript=None if transcript is None else texts.clean(transcript),
+            transcript=transcript,
             consent=consent,
         )
 
@@ -166,7 +159,7 @@ class SparkTTS:
         forced += [vocabulary.end_acoustic, vocabulary.start_global]
         token_num = self.config.speaker_encoder.token_num
         stages.append(Stage(vocabulary.global_.all(), token_num, tuple(forced)))
-        ids = list(generate(self.lm, prompt, stages, sampling or Sampling(), mx.random.key(seed)))
+        ids = list(generate(self.lm, prompt, stages, sampling or Sampling(), _key(seed)))
         values, global_ids = ids[:-token_num], ids[-token_num:]
         if pitch_value is None:
             (pitch_value,) = vocabulary.pitch_value.codes([values.pop(0)])
@@ -217,38 +210,12 @@ class SparkTTS:
         if voice is None:
             voice = self.create_voice(sampling=sampling)
         self._check(voice)
-        spoken: dict[int, Samples] = {}
-        warnings: dict[int, str] = {}
-        for attempt in range(RETRIES + 1):
-            # Pieces of about the same length share a batch, so that none waits for another.
-            unspoken = sorted(set(range(len(pieces))) - spoken.keys(), key=lambda i: len(pieces[i]))
-            for start in range(0, len(unspoken), BATCH):
-                batch = unspoken[start : start + BATCH]
-                answers = self._answer([pieces[i] for i in batch], voice, sampling, seed, batch)
-                for i, answer in zip(batch, answers, strict=True):
-                    samples, fault = self._decode(voice, answer)
-                    if fault is None:
-                        spoken[i] = samples
-                    elif attempt < RETRIES:
-                        log.info("seed %d: %s in %r", seed, fault, pieces[i])
-                    elif not len(samples):
-                        raise GenerationError(
-                            f"the model gave {fault} for {_shortened(pieces[i])}, {RETRIES + 1} "
-                            "times; try another seed or another wording"
-                        )
-                    else:
-                        spoken[i] = samples
-                        what = _shortened(pieces[i])
-                        warnings[i] = f"{fault} in {what}, after {RETRIES + 1} tries"
-                    if progress is not None:
-                        progress(len(spoken), len(pieces))
-            seed += 1
+        spoken, warnings = self._speak(pieces, voice, sampling, seed, progress)
         pause = np.zeros(int(PAUSE * self.sample_rate), dtype=np.float32)
         parts = [spoken[0]]
-        for i in range(1, len(pieces)):
-            parts += [pause, spoken[i]]
-        ordered = tuple(warnings[i] for i in sorted(warnings))
-        return Speech(np.concatenate(parts), self.sample_rate, ordered)
+        for samples in spoken[1:]:
+            parts += [pause, samples]
+        return Speech(np.concatenate(parts), self.sample_rate, warnings)
 
     def prompt(self, text: str, voice: Voice) -> list[int]:
         """The ids that ask for `text` in this voice, up to where its semantic tokens follow."""
@@ -269,54 +236,78 @@ class SparkTTS:
             self.codec.semantic_codes,
         )
 
+    def _speak(
+        self,
+        pieces: list[str],
+        voice: Voice,
+        sampling: Sampling,
+        seed: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> tuple[list[Samples], tuple[str, ...]]:
+        """Pieces of a text → the samples of each, and what is wrong with some of them."""
+        spoken: dict[int, Samples] = {}
+        warnings: dict[int, str] = {}
+        for attempt in range(guard.RETRIES + 1):
+            for batch in self._batches(pieces, set(range(len(pieces))) - spoken.keys()):
+                answers = self._answer(pieces, batch, voice, sampling, seed + attempt)
+                for i, answer in zip(batch, answers, strict=True):
+                    samples, fault = self._decode(voice, answer)
+                    if fault is not None:
+                        log.info("seed %d: %s in %r", seed + attempt, fault, pieces[i])
+                        if attempt < guard.RETRIES:
+                            continue
+                        warnings[i] = f"{fault} in {_shortened(pieces[i])}, {attempt + 1} times"
+                        if not len(samples):
+                            raise GenerationError(
+                                f"the model gave {warnings[i]}; try another seed or wording"
+                            )
+                    spoken[i] = samples
+                    if progress is not None:
+                        progress(len(spoken), len(pieces))
+        in_order = range(len(pieces))
+        return [spoken[i] for i in in_order], tuple(warnings[i] for i in in_order if i in warnings)
+
+    @staticmethod
+    def _batches(pieces: list[str], unspoken: set[int]) -> Iterator[list[int]]:
+        """Pieces of about the same length together, so that none waits long for another."""
+        by_length = sorted(unspoken, key=lambda i: (len(pieces[i]), i))
+        for start in range(0, len(by_length), BATCH):
+            yield by_length[start : start + BATCH]
+
     def _answer(
-        self, pieces: list[str], voice: Voice, sampling: Sampling, seed: int, indices: list[int]
+        self, pieces: list[str], batch: list[int], voice: Voice, sampling: Sampling, seed: int
     ) -> list[list[int]]:
-        """The ids the model writes for some pieces of a text, all of them in one batch."""
+        """The ids the model writes for the pieces of a batch."""
         vocabulary = self.vocabulary
+        rate = self.sample_rate / self.config.hop
         stages = [
             Stage(
                 vocabulary.semantic.all(),
-                self._most_tokens(piece),
+                guard.most_tokens(pieces[i], rate),
                 end=vocabulary.end,
-                at_least=FEWEST_TOKENS,
+                at_least=guard.FEWEST_TOKENS,
             )
-            for piece in pieces
+            for i in batch
         ]
+        prompts = [self.prompt(pieces[i], voice) for i in batch]
         # A piece's key depends on its place in the text, so that it says the same in any batch.
-        keys = [mx.random.key((seed << 20) + i) for i in indices]
-        prompts = [self.prompt(piece, voice) for piece in pieces]
-        answers: list[list[int]] = [[] for _ in pieces]
+        keys = [_key(seed, i) for i in batch]
+        answers: list[list[int]] = [[] for _ in batch]
         for stream, id_ in generate_batch(self.lm, prompts, stages, sampling, keys):
             answers[stream].append(id_)
         return answers
-
-    def _most_tokens(self, piece: str) -> int:
-        """The most semantic tokens that saying a piece of text can take."""
-        seconds = LENGTH_SLACK + LENGTH_MARGIN * texts.expected_seconds(piece)
-        return min(MOST_TOKENS, int(seconds * self.sample_rate / self.config.hop))
 
     def _decode(self, voice: Voice, answer: list[int]) -> tuple[Samples, str | None]:
         """The ids of an answer → samples and what is wrong with them, if anything."""
         ended = answer[-1] == self.vocabulary.end
         tokens = self.vocabulary.semantic.codes(answer[:-1] if ended else answer)
-        return self._fault(self.codec.decode(voice.global_tokens, tokens), ended)
+        samples = self.codec.decode(voice.global_tokens, tokens)
+        return guard.examine(samples, self.sample_rate, ended)
 
-    def _fault(self, samples: Samples, ended: bool) -> tuple[Samples, str | None]:
-        """What of an answer's samples can be used, and what is wrong with them."""
-        silences = audio.silences(samples, self.sample_rate, seconds=0)
-        if not len(samples) or silences == [(0, len(samples))]:
-            return samples[:0], "nothing but silence"
-        kept, longest = (int(s * self.sample_rate) for s in (KEPT_SILENCE, LONGEST_SILENCE))
-        keep = np.ones(len(samples), dtype=bool)
-        for start, end in silences:
-            if end - start > longest:
-                keep[start + kept : end] = False
-        if not keep.all():
-            return samples[keep], f"more than {LONGEST_SILENCE:g} s of silence"
-        if not ended:
-            return samples, "no end, and was cut off,"
-        return samples, None
+
+def _key(seed: int, index: int = 0) -> mx.array:
+    """A random key; seeds may be any whole numbers."""
+    return mx.random.key(((seed << 20) + index) % 2**64)
 
 
 def _shortened(text: str, most: int = 40) -> str:

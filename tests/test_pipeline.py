@@ -99,6 +99,12 @@ def test_same_seed_same_samples(tts: SparkTTS, voice: Voice) -> None:
     assert not np.array_equal(first.samples, other.samples)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**70])
+def test_any_whole_number_is_a_seed(tts: SparkTTS, voice: Voice, seed: int) -> None:
+    assert len(tts.say("Hi.", voice=voice, seed=seed).samples) > 0
+    assert tts.create_voice(seed=seed) == tts.create_voice(seed=seed)
+
+
 def test_voice_survives_saving(tts: SparkTTS, voice: Voice, tmp_path: Path) -> None:
     voice.save(tmp_path / "v.npz")
     loaded = Voice.load(tmp_path / "v.npz")
