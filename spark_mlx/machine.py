@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import os
 import platform
 import resource
 import sys
@@ -42,7 +41,7 @@ def machine() -> Machine:
     return Machine(
         system=platform.platform(),
         processor=str(mx.device_info().get("device_name") or platform.processor()),
-        cores=_usable_cores(),
+        cores=native.usable_cores(),
         device=device(),
         products=native.status,
         packages={"spark-mlx": __version__, **versions},
@@ -62,10 +61,3 @@ def peak_memory() -> int:
         return mx.get_peak_memory()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
-
-
-def _usable_cores() -> int:
-    # Not the cores that are there: a process may be bound to some of them.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

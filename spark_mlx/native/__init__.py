@@ -38,7 +38,7 @@ def start() -> None:
     # Once it is imported, MLX finds the extension, so it must have something to hand products to.
     _extension = None if library is None else _import_globally()
     if _extension is not None and library is not None:
-        _extension.open_blas(*library, _usable_cores())
+        _extension.open_blas(*library, usable_cores())
         status = f"OpenBLAS and {_extension.kernel()} kernels on {_extension.threads()} threads"
     elif system := ctypes.util.find_library("openblas") or ctypes.util.find_library("mkl_rt"):
         ctypes.CDLL(system, mode=ctypes.RTLD_GLOBAL)
@@ -73,16 +73,20 @@ def _import_globally() -> ModuleType | None:
 
 def _openblas() -> tuple[str, str] | None:
     """An OpenBLAS library that can be loaded, and what stands before its names."""
-    for path, prefix in ((_packaged(), "scipy_"), (ctypes.util.find_library("openblas"), "")):
-        if path is None:
-            continue
-        try:
-            ctypes.CDLL(path)
-        except OSError as error:
-            log.info("cannot load %s: %s", path, error)
-            continue
-        return path, prefix
-    return None
+    packaged = _packaged()
+    if packaged is not None and _loads(packaged):
+        return packaged, "scipy_"
+    system = ctypes.util.find_library("openblas")
+    return (system, "") if system is not None and _loads(system) else None
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError as error:
+        log.info("cannot load %s: %s", library, error)
+        return False
+    return True
 
 
 def _packaged() -> str | None:
@@ -94,8 +98,10 @@ def _packaged() -> str | None:
     return None
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """The cores this process may use: its affinity, and what its container is granted."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
     cores = len(os.sched_getaffinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
