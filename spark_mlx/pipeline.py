@@ -22,6 +22,7 @@ from spark_mlx.model_config import ModelConfig
 from spark_mlx.precision import quantize, settle
 from spark_mlx.sampling import Sampling
 from spark_mlx.speech import Speech
+from spark_mlx.stream import LOOK_AHEAD, Chunk, StreamDecoder
 from spark_mlx.tokens import Vocabulary
 from spark_mlx.voice import Attributes, Voice
 from spark_mlx.weights import EmbeddingOnDisk, load_weights
@@ -217,6 +218,70 @@ class SparkTTS:
             parts += [pause, samples]
         return Speech(np.concatenate(parts), self.sample_rate, warnings)
 
+    def stream(
+        self,
+        text: str,
+        voice: Voice | None = None,
+        *,
+        temperature: float = 0.8,
+        top_k: int = 50,
+        top_p: float = 0.95,
+        seed: int = 0,
+        look_ahead: int | None = LOOK_AHEAD,
+    ) -> Iterator[Chunk]:
+        """Speaks a text while the model still writes; the chunks joined are the speech.
+
+        The pieces of a long text come one after another, and what has been given cannot be taken
+        back: an answer that does not end is cut off and logged, not drawn again.
+
+        Args:
+            look_ahead: how many codes behind a chunk are waited for; None for as many as make the
+                samples those of the whole decode. The others are those of `say`.
+
+        Raises:
+            As `say`, but GenerationError.
+        """
+        pieces = texts.split(texts.clean(text))
+        sampling = Sampling(temperature, top_k, top_p)
+        if voice is None:
+            voice = self.create_voice(sampling=sampling)
+        self._check(voice)
+        spoken = 0
+        for i, piece in enumerate(pieces):
+            for samples in self._stream_piece(piece, i, voice, sampling, seed, look_ahead):
+                start = spoken / self.sample_rate
+                yield Chunk(samples, self.sample_rate, start, i, piece)
+                spoken += len(samples)
+            if i + 1 < len(pieces):
+                pause = np.zeros(int(PAUSE * self.sample_rate), dtype=np.float32)
+                yield Chunk(pause, self.sample_rate, spoken / self.sample_rate, i, piece)
+                spoken += len(pause)
+
+    def _stream_piece(
+        self,
+        piece: str,
+        index: int,
+        voice: Voice,
+        sampling: Sampling,
+        seed: int,
+        look_ahead: int | None,
+    ) -> Iterator[Samples]:
+        """The samples of one piece of text, as they are settled."""
+        decoder = StreamDecoder(self.codec, voice.global_tokens, look_ahead)
+        prompt, stage = self.prompt(piece, voice), self._speech_stage(piece)
+        id_ = None
+        for id_ in generate(self.lm, prompt, [stage], sampling, _key(seed, index)):
+            if id_ == stage.end:
+                break
+            samples = decoder.push(self.vocabulary.semantic.codes([id_]))
+            if len(samples):
+                yield samples
+        if id_ != stage.end:
+            log.info("seed %d: no end, and was cut off, in %r", seed, piece)
+        rest = decoder.finish()
+        if len(rest):
+            yield rest
+
     def prompt(self, text: str, voice: Voice) -> list[int]:
         """The ids that ask for `text` in this voice, up to where its semantic tokens follow."""
         tokens = voice.global_tokens.tolist()
@@ -278,17 +343,7 @@ class SparkTTS:
         self, pieces: list[str], batch: list[int], voice: Voice, sampling: Sampling, seed: int
     ) -> list[list[int]]:
         """The ids the model writes for the pieces of a batch."""
-        vocabulary = self.vocabulary
-        rate = self.sample_rate / self.config.hop
-        stages = [
-            Stage(
-                vocabulary.semantic.all(),
-                guard.most_tokens(pieces[i], rate),
-                end=vocabulary.end,
-                at_least=guard.FEWEST_TOKENS,
-            )
-            for i in batch
-        ]
+        stages = [self._speech_stage(pieces[i]) for i in batch]
         prompts = [self.prompt(pieces[i], voice) for i in batch]
         # A piece's key depends on its place in the text, so that it says the same in any batch.
         keys = [_key(seed, i) for i in batch]
@@ -296,6 +351,15 @@ class SparkTTS:
         for stream, id_ in generate_batch(self.lm, prompts, stages, sampling, keys):
             answers[stream].append(id_)
         return answers
+
+    def _speech_stage(self, piece: str) -> Stage:
+        """The part of an answer in which a piece of text is spoken."""
+        return Stage(
+            self.vocabulary.semantic.all(),
+            guard.most_tokens(piece, self.sample_rate / self.config.hop),
+            end=self.vocabulary.end,
+            at_least=guard.FEWEST_TOKENS,
+        )
 
     def _decode(self, voice: Voice, answer: list[int]) -> tuple[Samples, str | None]:
         """The ids of an answer → samples and what is wrong with them, if anything."""

@@ -23,6 +23,7 @@ SCRIPTS = {
     "clone_and_say",
     "codec_round_trip",
     "create_voice",
+    "look_ahead",
     "profile_sentence",
     "random_checkpoint",
 }
@@ -107,3 +108,10 @@ def test_profile_sentence(run: Run) -> None:
     assert "prenet" in stages
     assert sum(stages.values()) == pytest.approx(2 * stages["in all"], abs=0.05)
     assert lines[-1].endswith("for 4 s")
+
+
+def test_look_ahead(run: Run) -> None:
+    rows = [line.split() for line in run("look_ahead").splitlines()[1:]]
+    errors = [float(row[2]) for row in rows]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < -100  # dB: the whole receptive field is exact

@@ -185,6 +185,38 @@ def test_pieces_together_give_what_they_give_alone(
     assert np.abs(together.samples - alone.samples).max() < 1e-4
 
 
+def test_streamed_chunks_are_the_speech(tts: SparkTTS, voice: Voice) -> None:
+    text = "A first piece of the text.\nAnd then the second one."
+    chunks = list(tts.stream(text, voice=voice, look_ahead=None))
+    joined = np.concatenate([chunk.samples for chunk in chunks])
+    spoken = tts.say(text, voice=voice)
+    if not spoken.warnings:  # nothing was drawn again
+        assert np.abs(joined - spoken.samples).max() < 1e-4
+    assert [chunk.piece for chunk in chunks] == sorted(chunk.piece for chunk in chunks)
+    assert {chunk.text for chunk in chunks} == set(text.splitlines())
+    ends = np.cumsum([len(chunk.samples) for chunk in chunks]) / tts.sample_rate
+    assert [chunk.start for chunk in chunks] == pytest.approx([0, *ends[:-1]])
+
+
+def test_streaming_starts_before_the_model_has_written(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = 0
+
+    def generate(lm: object, prompt: object, stages: list[Stage], *_: object) -> Iterator[int]:
+        nonlocal written
+        for code in range(80):
+            written += 1
+            yield tts.vocabulary.semantic.id(code)
+        yield tts.vocabulary.end
+
+    monkeypatch.setattr(pipeline, "generate", generate)
+    chunks = tts.stream("Hello.", voice=voice, look_ahead=4)
+    next(chunks)
+    assert written == 14
+    assert sum(len(chunk.samples) for chunk in chunks) == (80 - 10) * tts.config.hop
+
+
 # Answers that go wrong. `generate_batch` is replaced, the rest is real.
 
 SILENCE = np.zeros(320, dtype=np.float32)

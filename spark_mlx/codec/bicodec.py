@@ -38,6 +38,7 @@ class BiCodecConfig:
 class BiCodec(nn.Module):
     def __init__(self, config: BiCodecConfig) -> None:
         super().__init__()
+        self.hop = config.hop
         self.speaker_encoder = SpeakerEncoder(config.speaker_encoder)
         self.quantizer = SemanticQuantizer(config.quantizer)
         self.prenet = Prenet(config.prenet)

@@ -99,7 +99,7 @@ class Downsample(nn.Module):
 
     def __init__(self, dim: int, ratio: int) -> None:
         super().__init__()
-        self._ratio = ratio
+        self.ratio = ratio
         if ratio > 1:
             padding = ratio // 2 + ratio % 2
             self.conv_downsampler = [
@@ -108,11 +108,11 @@ class Downsample(nn.Module):
             ]
 
     def __call__(self, x: mx.array) -> mx.array:
-        if self._ratio == 1:
+        if self.ratio == 1:
             return 3 * x
         batch, length, dim = x.shape
-        frames = length // self._ratio
-        pooled = x[:, : frames * self._ratio].reshape(batch, frames, self._ratio, dim).mean(axis=2)
+        frames = length // self.ratio
+        pooled = x[:, : frames * self.ratio].reshape(batch, frames, self.ratio, dim).mean(axis=2)
         activation, conv = self.conv_downsampler
         return conv(activation(x))[:, :frames] + 2 * pooled
 
@@ -125,7 +125,7 @@ class Upsample(nn.Module):
 
     def __init__(self, dim: int, ratio: int) -> None:
         super().__init__()
-        self._ratio = ratio
+        self.ratio = ratio
         if ratio > 1:
             self.de_conv_upsampler = [
                 nn.LeakyReLU(0.2),
@@ -141,7 +141,7 @@ class Upsample(nn.Module):
             ]
 
     def __call__(self, x: mx.array) -> mx.array:
-        if self._ratio == 1:
+        if self.ratio == 1:
             return 3 * x
         activation, conv = self.de_conv_upsampler
-        return 2 * conv(activation(x)) + 3 * mx.repeat(x, self._ratio, axis=1)
+        return 2 * conv(activation(x)) + 3 * mx.repeat(x, self.ratio, axis=1)
