@@ -8,8 +8,10 @@ NATIVE = "spark_mlx/native"
 
 extension = Extension(
     "spark_mlx.native._native",
-    sources=[f"{NATIVE}/{name}.c" for name in ("module", "blas", "pool", "product", "sound")],
-    depends=[f"{NATIVE}/{name}.h" for name in ("blas", "pool", "product", "sound", "tile")],
+    sources=[
+        f"{NATIVE}/{name}.c" for name in ("module", "blas", "late", "pool", "product", "sound")
+    ],
+    depends=[f"{NATIVE}/{name}.h" for name in ("blas", "late", "pool", "product", "sound", "tile")],
     extra_compile_args=["-O3", "-std=gnu11", "-Wno-psabi"],
     libraries=["dl", "pthread"],
     # Without a compiler everything works through MLX alone, only slower.

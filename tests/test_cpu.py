@@ -198,14 +198,31 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+MLX_FIRST = """
+import mlx.core as mx
+square = mx.ones((9, 9))
+mx.eval(square @ square)
+from spark_mlx import native
+"""
+
+
 @linux_only
-def test_mlx_imported_first_is_said_once() -> None:
+def test_mlx_imported_first_is_sent_here_all_the_same() -> None:
     if native.layers() is None:
         pytest.skip("the native extension is not there")
-    done = run(
-        "import mlx.core as mx; mx.eval(mx.ones((9, 9)) @ mx.ones((9, 9)));"
-        "import spark_mlx; from spark_mlx import native; print(native.status)"
+    code = (
+        "before = native.layers().calls()\n"
+        "mx.eval(square @ square)\n"
+        "print(native.layers().calls() - before, native.remedy)"
     )
+    done = run(MLX_FIRST + code)
+    assert done.stdout.strip() == "1 None"
+    assert done.stderr == ""
+
+
+@linux_only
+def test_mlx_that_cannot_be_sent_here_is_said_once() -> None:
+    done = run(MLX_FIRST + "native._reached = lambda: False\nnative.start()\nprint(native.status)")
     assert done.stderr.count("import spark_mlx first") == 1
     assert "slow" in done.stdout
 

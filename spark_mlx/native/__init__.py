@@ -2,8 +2,9 @@
 
 MLX's Linux wheel links the reference BLAS. The C extension in this folder answers in its place and
 hands products to OpenBLAS (the `scipy-openblas32` package), and it computes the layers of the codec
-that MLX leaves to one thread or to a scalar loop. It has to be loaded before MLX looks its BLAS up,
-so `import spark_mlx` does that first of all. On macOS none of this exists or is needed.
+that MLX leaves to one thread or to a scalar loop. It is best loaded before MLX looks its BLAS up,
+so `import spark_mlx` does that first of all; where MLX came first, its addresses are changed. On
+macOS none of this exists or is needed.
 """
 
 from __future__ import annotations
@@ -111,11 +112,12 @@ def usable_cores() -> int:
 
 
 def _reached() -> bool:
-    """Whether MLX, imported before this, still looks its products up here: one of them tells."""
+    """Makes an MLX that was imported first call our products; one of them tells whether it does."""
     if _extension is None:
         return False
     import mlx.core as mx
 
+    _extension.redirect()
     before = _extension.calls()
     square = mx.ones((4, 4))
     mx.eval(mx.matmul(square, square, stream=mx.cpu))

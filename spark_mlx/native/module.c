@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "blas.h"
+#include "late.h"
 #include "pool.h"
 #include "product.h"
 #include "sound.h"
@@ -25,6 +26,11 @@ static PyObject *open_blas(PyObject *self, PyObject *args) {
 static PyObject *calls(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
     return PyLong_FromLong(blas_calls());
+}
+
+static PyObject *redirect(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromLong(late_redirect());
 }
 
 static PyObject *threads(PyObject *self, PyObject *unused) {
@@ -144,6 +150,7 @@ static PyObject *residual_unit(PyObject *self, PyObject *args) {
 static PyMethodDef methods[] = {
     {"open_blas", open_blas, METH_VARARGS, "open_blas(path, prefix, threads)"},
     {"calls", calls, METH_NOARGS, "Products that came through cblas_sgemm."},
+    {"redirect", redirect, METH_NOARGS, "Lets an MLX that is loaded already call these products."},
     {"threads", threads, METH_NOARGS, "Threads that work at most."},
     {"kernel", kernel, METH_NOARGS, "The kernel in use."},
     {"use_kernel", use_kernel, METH_VARARGS, "use_kernel(name): whether it can be used here."},
