@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import soxr
@@ -34,13 +35,8 @@ def play(samples: Samples, rate: int) -> None:
     """
     if not len(samples):
         return
+    device = output()
     sounddevice = _sounddevice()
-    try:
-        device = sounddevice.query_devices(kind="output")
-    except (sounddevice.PortAudioError, ValueError) as error:
-        raise PlaybackError(
-            "this machine has no output device for sound; write a file instead: -o speech.wav"
-        ) from error
     try:
         sounddevice.check_output_settings(channels=1, samplerate=rate)
     except sounddevice.PortAudioError:
@@ -61,6 +57,22 @@ def play(samples: Samples, rate: int) -> None:
         raise PlaybackError(
             f"{device['name']} does not play ({error}); write a file instead: -o speech.wav"
         ) from error
+
+
+def output() -> dict[str, Any]:
+    """What PortAudio says of the default output device.
+
+    Raises:
+        PlaybackError: there is no PortAudio library or no output device.
+    """
+    sounddevice = _sounddevice()
+    try:
+        device: dict[str, Any] = sounddevice.query_devices(kind="output")
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise PlaybackError(
+            "this machine has no output device for sound; write a file instead: -o speech.wav"
+        ) from error
+    return device
 
 
 def devices() -> list[Device]:

@@ -327,6 +327,7 @@ def test_no_audio_device(spark: Command, tmp_path: Path) -> None:
         ("say", "Hi.", "--seed", "x"),
         ("say", "Hi.", "-v", CLIP, "--gender", "male"),
         ("say", "Hi.", "--transcript", "x"),
+        ("say", "Hi.", "--transcript", "x", "-v", "alice"),
         ("convert", "one"),
         ("frobnicate",),
     ],

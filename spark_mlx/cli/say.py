@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spark_mlx import audio, voices
+from spark_mlx import audio, player, voices
 from spark_mlx.cli.models import load_model
 from spark_mlx.errors import TextError, UsageError
 from spark_mlx.pipeline import SparkTTS
@@ -16,9 +16,13 @@ from spark_mlx.voice import Voice
 
 
 def say(args: argparse.Namespace) -> int:
-    text = _read_text(args)
-    if args.output is not None and args.output != "-":
+    # What can be refused is refused before the work is done.
+    _check_options(args)
+    if args.output is None:
+        player.output()
+    elif args.output != "-":
         audio.check_ending(args.output)
+    text = _read_text(args)
     tts = load_model(args)
     voice = _voice(tts, args)
     with tqdm(unit="piece", leave=False, disable=None, file=sys.stderr) as bar:
@@ -62,17 +66,26 @@ def _read_text(args: argparse.Namespace) -> str:
         ) from error
 
 
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuses options that do not go together."""
+    if args.voice is not None and _style(args):
+        raise UsageError("--gender, --pitch and --speed make a voice up; leave out --voice")
+    if args.transcript is not None and not _is_recording(args.voice):
+        raise UsageError("--transcript belongs to an audio file given with --voice")
+
+
+def _style(args: argparse.Namespace) -> dict[str, str]:
+    return {k: v for k in ("gender", "pitch", "speed") if (v := getattr(args, k)) is not None}
+
+
+def _is_recording(voice: str | None) -> bool:
+    return voice is not None and Path(voice).suffix.lower() in audio.RECORDINGS
+
+
 def _voice(tts: SparkTTS, args: argparse.Namespace) -> Voice:
     """The voice that the options ask for; without any, one made up by the model."""
-    style = {k: v for k in ("gender", "pitch", "speed") if (v := getattr(args, k)) is not None}
     if args.voice is None:
-        if args.transcript is not None:
-            raise UsageError("--transcript belongs to an audio file given with --voice")
-        return tts.create_voice(**style, seed=args.seed)
-    if style:
-        raise UsageError("--gender, --pitch and --speed make a voice up; leave out --voice")
-    if Path(args.voice).suffix.lower() in audio.RECORDINGS:
+        return tts.create_voice(**_style(args), seed=args.seed)
+    if _is_recording(args.voice):
         return tts.clone(args.voice, transcript=args.transcript)
-    if args.transcript is not None:
-        raise UsageError("--transcript belongs to an audio file; a saved voice carries its own")
     return voices.find(args.voice)
