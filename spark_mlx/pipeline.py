@@ -19,6 +19,7 @@ from spark_mlx.errors import GenerationError
 from spark_mlx.generate import Stage, generate, generate_batch
 from spark_mlx.lm import Qwen2
 from spark_mlx.model_config import ModelConfig
+from spark_mlx.normalise import normalise
 from spark_mlx.precision import quantize, settle
 from spark_mlx.sampling import Sampling
 from spark_mlx.speech import Speech
@@ -206,7 +207,7 @@ class SparkTTS:
             VoiceError: the voice belongs to another codec.
             GenerationError: the model gave no sound, after two more tries with other seeds.
         """
-        pieces = texts.split(texts.clean(text))
+        pieces = texts.split(normalise(texts.clean(text)))
         sampling = Sampling(temperature, top_k, top_p)
         if voice is None:
             voice = self.create_voice(sampling=sampling)
@@ -241,7 +242,7 @@ class SparkTTS:
         Raises:
             As `say`, but GenerationError.
         """
-        pieces = texts.split(texts.clean(text))
+        pieces = texts.split(normalise(texts.clean(text)))
         sampling = Sampling(temperature, top_k, top_p)
         if voice is None:
             voice = self.create_voice(sampling=sampling)

@@ -1,7 +1,7 @@
 """Text on its way to the tokens: checked, tidied, and cut into pieces the model speaks well.
 
-str → str (`clean`) → list of str (`split`). Knows nothing of tokens or voices. Writing numbers
-and dates out in words belongs between the two steps.
+str → str (`clean`) → list of str (`split`). Knows nothing of tokens or voices. Between the two
+steps, `normalise` writes numbers and dates out in words.
 """
 
 from __future__ import annotations

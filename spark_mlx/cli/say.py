@@ -68,14 +68,10 @@ def _read_text(args: argparse.Namespace) -> str:
 
 def _check_options(args: argparse.Namespace) -> None:
     """Refuses options that do not go together."""
-    if args.voice is not None and _style(args):
+    if args.voice is not None and (args.gender or args.pitch or args.speed):
         raise UsageError("--gender, --pitch and --speed make a voice up; leave out --voice")
     if args.transcript is not None and not _is_recording(args.voice):
         raise UsageError("--transcript belongs to an audio file given with --voice")
-
-
-def _style(args: argparse.Namespace) -> dict[str, str]:
-    return {k: v for k in ("gender", "pitch", "speed") if (v := getattr(args, k)) is not None}
 
 
 def _is_recording(voice: str | None) -> bool:
@@ -85,7 +81,12 @@ def _is_recording(voice: str | None) -> bool:
 def _voice(tts: SparkTTS, args: argparse.Namespace) -> Voice:
     """The voice that the options ask for; without any, one made up by the model."""
     if args.voice is None:
-        return tts.create_voice(**_style(args), seed=args.seed)
+        return tts.create_voice(
+            gender=args.gender or "female",
+            pitch=args.pitch or "moderate",
+            speed=args.speed or "moderate",
+            seed=args.seed,
+        )
     if _is_recording(args.voice):
         return tts.clone(args.voice, transcript=args.transcript)
     return voices.find(args.voice)
