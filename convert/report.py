@@ -51,7 +51,7 @@ def card(config: ModelConfig) -> str:
 # A Spark-TTS model for spark-mlx
 
 Converted by spark-mlx {__version__} (model format {config.format_version}) from a checkpoint in the
-layout of [SparkAudio/Spark-TTS-0.5B](https://huggingface.co/SparkAudio/Spark-TTS-0.5B).
+layout of SparkAudio/Spark-TTS-0.5B.
 
 | file | what it is |
 |---|---|

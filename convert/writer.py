@@ -2,7 +2,7 @@
 
 `safetensors.save_file` and `mx.save_safetensors` want every tensor at once; a checkpoint of two
 gigabytes is written here with no more than one tensor in memory. The format is eight bytes with
-the header's length, a JSON header, then the tensors' bytes (https://github.com/huggingface/safetensors).
+the header's length, a JSON header, then the tensors' bytes.
 """
 
 from __future__ import annotations
