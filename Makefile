@@ -15,7 +15,7 @@ say: $(VENV)/.installed $(TINY)/config.json
 		echo "No model is downloaded yet, so a tiny one with random weights speaks:"; \
 		echo "this is noise, and shows only that everything runs. For speech: spark-mlx download"; \
 		$(BIN)/spark-mlx say "$(TEXT)" --model $(TINY) $(or $(SAY),-o build/noise.wav) \
-			&& echo "written: $(or $(SAY),build/noise.wav)"; \
+			$(if $(SAY),,&& echo "written: build/noise.wav"); \
 	fi
 
 test: $(VENV)/.installed
