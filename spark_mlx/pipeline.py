@@ -207,16 +207,12 @@ class SparkTTS:
             VoiceError: the voice belongs to another codec.
             GenerationError: the model gave no sound, after two more tries with other seeds.
         """
-        pieces = texts.split(normalise(texts.clean(text)))
         sampling = Sampling(temperature, top_k, top_p)
-        if voice is None:
-            voice = self.create_voice(sampling=sampling)
-        self._check(voice)
+        pieces, voice = self._prepare(text, voice, sampling)
         spoken, warnings = self._speak(pieces, voice, sampling, seed, progress)
-        pause = np.zeros(int(PAUSE * self.sample_rate), dtype=np.float32)
         parts = [spoken[0]]
         for samples in spoken[1:]:
-            parts += [pause, samples]
+            parts += [self._pause(), samples]
         return Speech(np.concatenate(parts), self.sample_rate, warnings)
 
     def stream(
@@ -242,11 +238,8 @@ class SparkTTS:
         Raises:
             As `say`, but GenerationError.
         """
-        pieces = texts.split(normalise(texts.clean(text)))
         sampling = Sampling(temperature, top_k, top_p)
-        if voice is None:
-            voice = self.create_voice(sampling=sampling)
-        self._check(voice)
+        pieces, voice = self._prepare(text, voice, sampling)
         spoken = 0
         for i, piece in enumerate(pieces):
             for samples in self._stream_piece(piece, i, voice, sampling, seed, look_ahead):
@@ -254,7 +247,7 @@ class SparkTTS:
                 yield Chunk(samples, self.sample_rate, start, i, piece)
                 spoken += len(samples)
             if i + 1 < len(pieces):
-                pause = np.zeros(int(PAUSE * self.sample_rate), dtype=np.float32)
+                pause = self._pause()
                 yield Chunk(pause, self.sample_rate, spoken / self.sample_rate, i, piece)
                 spoken += len(pause)
 
@@ -294,13 +287,24 @@ class SparkTTS:
             text, tokens, voice.transcript, voice.semantic_tokens.tolist()
         )
 
-    def _check(self, voice: Voice) -> None:
+    def _prepare(
+        self, text: str, voice: Voice | None, sampling: Sampling
+    ) -> tuple[list[str], Voice]:
+        """The pieces of a text as they are spoken, and a voice that this model can speak with."""
+        pieces = texts.split(normalise(texts.clean(text)))
+        if voice is None:
+            voice = self.create_voice(sampling=sampling)
         voice.check(
             self.codec.fingerprint,
             self.config.speaker_encoder.token_num,
             self.codec.global_codes,
             self.codec.semantic_codes,
         )
+        return pieces, voice
+
+    def _pause(self) -> Samples:
+        """The silence between two pieces."""
+        return np.zeros(int(PAUSE * self.sample_rate), dtype=np.float32)
 
     def _speak(
         self,

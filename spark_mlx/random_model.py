@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, TypeVar
 
 import mlx.core as mx
@@ -221,18 +221,23 @@ def random_tts(
 
 
 def tokenizer_json() -> str:
-    """A tokenizer.json that reads text byte by byte and knows the tokens that speech uses."""
+    """A tokenizer.json that knows the tokens that speech uses, under their published ids."""
+    codes = {
+        f"{name}_{code}": first + code
+        for name, (first, size) in _RANGES.items()
+        for code in range(size)
+    }
+    return byte_tokenizer({**_TOKENS, **codes})
+
+
+def byte_tokenizer(tokens: Mapping[str, int]) -> str:
+    """A tokenizer.json that reads text byte by byte, ids 0 to 255, and knows `<|name|>` by id."""
     characters = sorted(pre_tokenizers.ByteLevel.alphabet())
     text = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(characters)}, merges=[]))
     text.normalizer = normalizers.NFC()
     text.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     # Written into the file and not added to the tokenizer, which would number them itself.
-    added = [{"id": id_, "content": f"<|{name}|>"} for name, id_ in _TOKENS.items()]
-    added += [
-        {"id": first + code, "content": f"<|{name}_{code}|>"}
-        for name, (first, size) in _RANGES.items()
-        for code in range(size)
-    ]
+    added = [{"id": id_, "content": f"<|{name}|>"} for name, id_ in tokens.items()]
     return json.dumps({**json.loads(text.to_str()), "added_tokens": added})
 
 

@@ -8,9 +8,6 @@ published model's.
 from __future__ import annotations
 
 import dataclasses
-import json
-
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from spark_mlx.codec.encoder import EncoderConfig
 from spark_mlx.codec.prenet import PrenetConfig
@@ -21,6 +18,7 @@ from spark_mlx.labels import GENDERS, LEVELS
 from spark_mlx.lm import LMConfig
 from spark_mlx.mel import MelConfig
 from spark_mlx.model_config import Fingerprints, ModelConfig
+from spark_mlx.random_model import byte_tokenizer
 from spark_mlx.tokens import PITCH_VALUES, SPEED_VALUES
 from spark_mlx.version import FORMAT_VERSION
 from spark_mlx.wav2vec2 import Wav2Vec2Config
@@ -49,16 +47,10 @@ def vocabulary_size(global_codes: int, semantic_codes: int) -> int:
 
 def tokenizer_json(global_codes: int, semantic_codes: int) -> str:
     """A tokenizer.json without gaps: bytes, the frame of a prompt, then each range of codes."""
-    characters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    text = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(characters)}, merges=[]))
-    text.normalizer = normalizers.NFC()
-    text.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     names = [*_TOKENS]
     for name, size in _ranges(global_codes, semantic_codes).items():
         names += [f"{name}_{code}" for code in range(size)]
-    # Written into the file and not added to the tokenizer, which would number them itself.
-    added = [{"id": _BYTES + i, "content": f"<|{name}|>"} for i, name in enumerate(names)]
-    return json.dumps({**json.loads(text.to_str()), "added_tokens": added})
+    return byte_tokenizer({name: _BYTES + i for i, name in enumerate(names)})
 
 
 def _ranges(global_codes: int, semantic_codes: int) -> dict[str, int]:
