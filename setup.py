@@ -11,7 +11,10 @@ extension = Extension(
     sources=[
         f"{NATIVE}/{name}.c" for name in ("module", "blas", "late", "pool", "product", "sound")
     ],
-    depends=[f"{NATIVE}/{name}.h" for name in ("blas", "late", "pool", "product", "sound", "tile")],
+    depends=[
+        f"{NATIVE}/{name}.h"
+        for name in ("blas", "common", "late", "pool", "product", "sound", "tile")
+    ],
     extra_compile_args=["-O3", "-std=gnu11", "-Wno-psabi"],
     libraries=["dl", "pthread"],
     # Without a compiler everything works through MLX alone, only slower.

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common.h"
 #include "pool.h"
 #include "product.h"
 
@@ -103,12 +104,6 @@ static inline __attribute__((always_inline)) void tile(int rows, int k, const fl
         }
 }
 
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_EACH_CPU
-#endif
-
 FOR_EACH_CPU static void few_rows(int m, int n, int k, float alpha, const float *a, int lda,
                                   const float *b, int ldb, float beta, float *c, int ldc) {
     int j = 0;
@@ -141,8 +136,6 @@ typedef struct {
     const float *a, *b;
     float *c;
 } product;
-
-static int least(int a, int b) { return a < b ? a : b; }
 
 static void part_of_product(void *context, int index) {
     const product *p = context;

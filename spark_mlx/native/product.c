@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common.h"
 #include "pool.h"
 
 #define NAME plain
@@ -104,12 +105,6 @@ typedef int places __attribute__((vector_size(32)));
 #define FIRST(a, b) PICK(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
 #define LAST(a, b) PICK(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
 
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v3", "default")))
-#else
-#define FOR_EACH_CPU
-#endif
-
 /* Transposes 8 × 8 numbers: pairs of rows are interleaved three times over. */
 static inline __attribute__((always_inline)) void transpose(const float *from, long apart,
                                                             float *to, int width) {
@@ -156,7 +151,7 @@ static void pack_task(void *context, int index) {
     const pack_job *job = context;
     const packed *p = job->p;
     int tap = index / p->panels, from = index % p->panels * p->width;
-    int columns = p->columns - from < p->width ? p->columns - from : p->width;
+    int columns = least(p->width, p->columns - from);
     pack_panel(job->weight + ((long)from * p->taps + tap) * p->k, (long)p->taps * p->k, columns,
                p->k, p->data + (long)index * p->k * p->width, p->width);
 }
@@ -177,12 +172,11 @@ void product_add(const packed *p, int first, int step, int taps, int rows, const
                  long a_row, long a_tap, float *c, long c_row) {
     long panel_size = (long)p->k * p->width, tap_size = panel_size * p->panels;
     /* Few enough taps at a time that a panel's weights stay in the cache for all rows. */
-    int together = 1024 / p->k > 1 ? 1024 / p->k : 1;
+    int together = most(1, 1024 / p->k);
     for (int n = 0; n < p->panels; n++) {
-        int columns = p->columns - n * p->width;
-        if (columns > p->width) columns = p->width;
+        int columns = least(p->width, p->columns - n * p->width);
         for (int tap = 0; tap < taps; tap += together)
-            panel(rows, taps - tap < together ? taps - tap : together, p->k, a + tap * a_tap, a_row,
+            panel(rows, least(together, taps - tap), p->k, a + tap * a_tap, a_row,
                   a_tap, p->data + (first + (long)tap * step) * tap_size + n * panel_size,
                   step * tap_size, c + n * p->width, c_row, columns);
     }
@@ -201,13 +195,12 @@ enum { DEPTH = 512 };
    every weight comes from memory once and its packed copy never leaves the cache. */
 static void times_task(void *context, int index) {
     const times_job *job = context;
-    int from = index * panel_width, columns = job->n - from;
-    if (columns > panel_width) columns = panel_width;
+    int from = index * panel_width, columns = least(panel_width, job->n - from);
     _Alignas(64) float buffer[DEPTH * 32];
     for (int m = 0; m < job->m && !job->add; m++)
         for (int n = 0; n < columns; n++) job->c[(long)m * job->ldc + from + n] = 0;
     for (int i = 0; i < job->k; i += DEPTH) {
-        int depth = job->k - i < DEPTH ? job->k - i : DEPTH;
+        int depth = least(DEPTH, job->k - i);
         pack_panel(job->b + (long)from * job->ldb + i, job->ldb, columns, depth, buffer,
                    panel_width);
         panel(job->m, 1, depth, job->a + i, job->lda, 0, buffer, 0, job->c + from, job->ldc,

@@ -6,19 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common.h"
 #include "pool.h"
 #include "product.h"
 
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_EACH_CPU
-#endif
-
 enum { BLOCK = 1 << 14 }; /* numbers of an elementwise task */
-
-static int least(int a, int b) { return a < b ? a : b; }
-static int most(int a, int b) { return a > b ? a : b; }
 
 /* Rows of a tile, so that one of `channels` fills about half of a core's second-level cache. */
 static int tile_frames(int channels) { return most(64, least(4096, 98304 / channels)); }

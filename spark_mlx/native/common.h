@@ -1,0 +1,15 @@
+/* What several of these files need. */
+#ifndef SPARK_COMMON_H
+#define SPARK_COMMON_H
+
+/* Before a function: it is compiled for each generation of x86-64, and the loader takes the best. */
+#if defined(__x86_64__) && defined(__gnu_linux__)
+#define FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FOR_EACH_CPU
+#endif
+
+static inline int least(int a, int b) { return a < b ? a : b; }
+static inline int most(int a, int b) { return a > b ? a : b; }
+
+#endif
