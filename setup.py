@@ -9,11 +9,22 @@ NATIVE = "spark_mlx/native"
 extension = Extension(
     "spark_mlx.native._native",
     sources=[
-        f"{NATIVE}/{name}.c" for name in ("module", "blas", "late", "pool", "product", "sound")
+        f"{NATIVE}/{name}.c"
+        for name in ("module", "blas", "gradient", "late", "pool", "product", "sound")
     ],
     depends=[
         f"{NATIVE}/{name}.h"
-        for name in ("blas", "common", "late", "pool", "product", "sound", "tile")
+        for name in (
+            "blas",
+            "common",
+            "curves",
+            "gradient",
+            "late",
+            "pool",
+            "product",
+            "sound",
+            "tile",
+        )
     ],
     extra_compile_args=["-O3", "-std=gnu11", "-Wno-psabi"],
     libraries=["dl", "pthread"],

@@ -1,9 +1,9 @@
 """How the codec's layers are computed on a CPU, where MLX's own kernels are slow.
 
-Each layer in two ways: by the native extension, which computes at once and cannot be
-differentiated; and as products and sums of MLX arrays, for training and for machines without the
-extension. MLX's CPU backend runs a dilated, grouped or transposed convolution as a scalar loop,
-some hundred times slower than the same numbers as matrix products.
+Each layer in two ways: by the native extension, at once and with a gradient of its own; and as
+products and sums of MLX arrays, for machines without the extension. MLX's CPU backend runs a
+dilated, grouped or transposed convolution as a scalar loop, some hundred times slower than the same
+numbers as matrix products.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import mlx.nn as nn
 import numpy as np
 
 from spark_mlx import native
+from spark_mlx.native import functions
 
 
 def in_use() -> bool:
@@ -36,15 +37,10 @@ def conv1d(
     out, kernel, _ = weight.shape
     frames = (x.shape[1] + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     depthwise = groups == x.shape[2] == out
-    layers = _native(training, x, weight)
+    differentiable = groups == 1 and (stride == 1 or dilation == 1)
+    layers = _native(training and not differentiable, x, weight)
     if layers is not None and not depthwise and frames > 0:
-        rows, results = _ready(x, weight, bias, size=(frames, out))
-        for row, result in zip(rows, results, strict=True):
-            layers.conv(
-                row, weight, bias, result, row.shape[0], row.shape[1],
-                kernel, stride, padding, dilation, groups, frames, out,
-            )  # fmt: skip
-        return mx.stack(results)
+        return functions.conv(stride, padding, dilation, groups)(x, weight, bias)
     padded = mx.pad(x, [(0, 0), (padding, padding), (0, 0)])
     span = (frames - 1) * stride + 1
     taps = [padded[:, j * dilation : j * dilation + span : stride] for j in range(kernel)]
@@ -76,21 +72,13 @@ def conv_transpose1d(
     padding: int,
     output_padding: int,
     groups: int,
-    training: bool,
 ) -> mx.array:
     """x (B, T, in), weight (out, kernel, in // groups), bias (out,) → (B, ~ T · stride, out)."""
     batch, frames, _ = x.shape
     out, kernel, _ = weight.shape
     out_frames = (frames - 1) * stride - 2 * padding + kernel + output_padding
-    layers = _native(training, x, weight)
-    if layers is not None and groups == 1 and out_frames > 0:
-        rows, results = _ready(x, weight, bias, size=(out_frames, out))
-        for row, result in zip(rows, results, strict=True):
-            layers.conv_transpose(
-                row, weight, bias, result, row.shape[0], row.shape[1],
-                kernel, stride, padding, out_frames, out,
-            )  # fmt: skip
-        return mx.stack(results)
+    if _native(False, x, weight) is not None and groups == 1 and out_frames > 0:
+        return functions.conv_transpose(stride, padding, output_padding)(x, weight, bias)
     # What each input frame gives to each of the `kernel` output frames from its own on.
     if groups == 1:
         given = (x @ weight.reshape(-1, weight.shape[2]).T).reshape(batch, frames, out, kernel)
@@ -108,38 +96,48 @@ def conv_transpose1d(
     return y[:, padding : padding + out_frames] + bias
 
 
-def snake(x: mx.array, alpha: mx.array, training: bool) -> mx.array:
+def snake(x: mx.array, alpha: mx.array) -> mx.array:
     """x (B, T, C), alpha (C,) → x + sin²(αx) / α."""
-    layers = _native(training, x, alpha)
-    if layers is None:
+    if _native(False, x, alpha) is None:
         return x + mx.square(mx.sin(alpha * x)) / (alpha + 1e-9)
-    rows, results = _ready(x, alpha, size=x.shape[1:])
-    for row, result in zip(rows, results, strict=True):
-        layers.snake(row, alpha, result, *row.shape)
-    return mx.stack(results)
+    return functions.snake(x, alpha)
 
 
-def gelu(x: mx.array, training: bool) -> mx.array:
+def gelu(x: mx.array) -> mx.array:
     """x · Φ(x) of any shape."""
-    layers = _native(training, x)
-    if layers is None:
-        return nn.gelu(x)
-    (whole,), (result,) = _ready(x[None], size=x.shape)
-    layers.gelu(whole, result)
-    return result
+    return nn.gelu(x) if _native(False, x) is None else functions.gelu(x)
 
 
 def attend(
-    queries: mx.array, keys: mx.array, values: mx.array, scale: float, training: bool
+    queries: mx.array, keys: mx.array, values: mx.array, scale: float, causal: bool
 ) -> mx.array:
-    """Attention of everything to everything, (B, heads, T, head_dim), for long sequences."""
-    layers = _native(training, queries)
-    if layers is None:
-        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale)
-    scores = (queries * scale) @ keys.swapaxes(2, 3)
-    (whole,), _ = _ready(scores[None], size=(0,))
-    layers.softmax(whole, whole.shape[-1])
-    return whole @ values
+    """Attention of (B, heads, T, head_dim) to as many or fewer heads of (…, S, head_dim).
+
+    Args:
+        causal: the last query sees all keys, each one before it one key less.
+    """
+    if _native(False, queries) is None:
+        mask = "causal" if causal else None
+        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
+    batch, heads, length, _ = queries.shape
+    shared = keys.shape[1]
+    # Heads that share their keys are one batch of products.
+    grouped = (queries * scale).reshape(batch, shared, heads // shared * length, -1)
+    scores = (grouped @ keys.swapaxes(2, 3)).reshape(batch, heads, length, -1)
+    weights = softmax(scores, causal).reshape(batch, shared, heads // shared * length, -1)
+    return (weights @ values).reshape(batch, heads, length, -1)
+
+
+def softmax(scores: mx.array, causal: bool = False) -> mx.array:
+    """Over the last axis of (…, queries, keys); if causal, a query sees no key after its own."""
+    if _native(False, scores) is None:
+        if causal:
+            hidden = mx.triu(
+                mx.ones(scores.shape[-2:], mx.bool_), 1 + scores.shape[-1] - scores.shape[-2]
+            )
+            scores = mx.where(hidden, -mx.inf, scores)
+        return mx.softmax(scores, axis=-1)
+    return functions.softmax(scores.shape[-2] if causal else 0)(scores)
 
 
 class Turns:
@@ -180,13 +178,12 @@ def silu(x: mx.array, training: bool) -> mx.array:
     A few rows, in the middle of the graph of a decode step that must stay lazy, are three times
     faster as two dozen vector operations; a single row is not worth it.
     """
-    layers = _native(training, x)
-    if training or x.dtype != mx.float32 or x.size < 16_384:
+    if x.dtype != mx.float32 or x.size < 16_384:
         return nn.silu(x)
-    if layers is not None and x.size >= 131_072:
-        (row,), (result,) = _ready(x[None], size=x.shape)
-        layers.silu(row, result)
-        return result
+    if native.layers() is not None and x.size >= 131_072:
+        return functions.silu(x)
+    if training:
+        return nn.silu(x)
     # e^-|x| = 2^(whole + rest), the first part by putting it into the exponent's bits.
     power = mx.maximum(mx.abs(x) * -1.4426950408889634, -126.0)
     whole = (power + _WHOLE) - _WHOLE
@@ -212,28 +209,12 @@ def residual_unit(
     parameters = (
         snake1.alpha, wide.weight, wide.bias, snake2.alpha, narrow.weight, narrow.bias
     )  # fmt: skip
-    rows, results = _ready(x, *parameters, size=x.shape[1:])
-    for row, result in zip(rows, results, strict=True):
-        layers.residual_unit(row, *parameters, result, *row.shape, wide.kernel_size, wide.dilation)
-    return mx.stack(results)
+    return functions.residual_unit(x, *parameters, wide.kernel_size, wide.dilation)
 
 
 def _native(training: bool, *arrays: mx.array) -> ModuleType | None:
-    """The native layers, where they are there and may be used."""
+    """The native layers, where they are there and may be used: those without a gradient only
+    when nothing is trained."""
     if training or any(array.dtype != mx.float32 for array in arrays):
         return None
     return native.layers()
-
-
-def _ready(
-    x: mx.array, *parameters: mx.array, size: tuple[int, ...]
-) -> tuple[list[mx.array], list[mx.array]]:
-    """The rows of a batch in memory, and as many results of `size` to be written into.
-
-    The extension reads and writes the memory of MLX arrays, which MLX shares through the buffer
-    protocol; so all of them have to be evaluated, and lie without gaps.
-    """
-    rows = [mx.contiguous(row) for row in x]
-    results = [mx.zeros(size) for _ in rows]
-    mx.eval(rows, results, parameters)
-    return rows, results

@@ -83,7 +83,7 @@ class ConvTranspose1d(nn.Module):
         sizes = (self.stride, self.padding)
         if cpu.in_use():
             return cpu.conv_transpose1d(
-                x, self.weight, self.bias, *sizes, self.output_padding, self.groups, self.training
+                x, self.weight, self.bias, *sizes, self.output_padding, self.groups
             )
         y = mx.conv_transpose1d(
             x, self.weight, *sizes, output_padding=self.output_padding, groups=self.groups
@@ -95,7 +95,7 @@ class GELU(nn.Module):
     """x · Φ(x), the exact form."""
 
     def __call__(self, x: mx.array) -> mx.array:
-        return cpu.gelu(x, self.training) if cpu.in_use() else nn.gelu(x)
+        return cpu.gelu(x) if cpu.in_use() else nn.gelu(x)
 
 
 class SiLU(nn.Module):
@@ -118,7 +118,7 @@ class Snake(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         if cpu.in_use():
-            return cpu.snake(x, self.alpha, self.training)
+            return cpu.snake(x, self.alpha)
         return x + mx.square(mx.sin(self.alpha * x)) / (self.alpha + 1e-9)
 
 
@@ -143,9 +143,14 @@ class RotaryPositions:
 
 
 def attend(
-    queries: mx.array, keys: mx.array, values: mx.array, scale: float, training: bool
+    queries: mx.array, keys: mx.array, values: mx.array, scale: float, causal: bool = False
 ) -> mx.array:
-    """Attention of everything to everything: (B, heads, T, head_dim) → the same shape."""
+    """Attention for many queries: (B, heads, T, head_dim) → the same shape.
+
+    Keys and values may have fewer heads, each shared by several of the queries'. If `causal`, the
+    last query sees all keys, and each one before it one key less.
+    """
     if cpu.in_use():
-        return cpu.attend(queries, keys, values, scale, training)
-    return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale)
+        return cpu.attend(queries, keys, values, scale, causal)
+    mask = "causal" if causal else None
+    return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)

@@ -16,7 +16,7 @@ import mlx.nn as nn
 
 from spark_mlx import cpu
 from spark_mlx.config import Config
-from spark_mlx.layers import RotaryPositions, SiLU
+from spark_mlx.layers import RotaryPositions, SiLU, attend
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +120,12 @@ class Attention(nn.Module):
         queries = self._rotate(split_heads(self.q_proj(x)), position)
         keys = self._rotate(split_heads(self.k_proj(x)), position)
         keys, values = cache.append(keys, split_heads(self.v_proj(x)))
-        out = mx.fast.scaled_dot_product_attention(
-            queries, keys, values, scale=self._scale, mask="causal" if length > 1 else mask
-        )
+        if length > 1:
+            out = attend(queries, keys, values, self._scale, causal=True)
+        else:
+            out = mx.fast.scaled_dot_product_attention(
+                queries, keys, values, scale=self._scale, mask=mask
+            )
         return self.o_proj(out.transpose(0, 2, 1, 3).reshape(batch, length, dim))
 
 

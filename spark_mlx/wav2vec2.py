@@ -115,7 +115,6 @@ class Attention(nn.Module):
             split_heads(self.k_proj(x)),
             split_heads(self.v_proj(x)),
             self._scale,
-            self.training,
         )
         return self.out_proj(out.transpose(0, 2, 1, 3).reshape(x.shape))
 

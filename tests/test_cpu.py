@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -20,18 +20,19 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="native code is 
 
 
 @pytest.fixture(params=["plain", "AVX2", "AVX-512", "products"])
-def training(request: pytest.FixtureRequest) -> Iterator[bool]:
-    """Whether layers are computed for training, by plain products; else by a native kernel."""
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """How layers are computed: by each native kernel, and by MLX's products without them."""
     layers = native.layers()
     if request.param == "products":
-        yield True
+        monkeypatch.setattr(native, "_extension", None)
+        yield
         return
     if layers is None:
         pytest.skip("the native extension is not there")
     usual = layers.kernel()
     if not layers.use_kernel(request.param):
         pytest.skip("this CPU has no such vectors")
-    yield False
+    yield
     layers.use_kernel(usual)
 
 
@@ -45,6 +46,22 @@ def close(a: mx.array, b: mx.array, tolerance: float = 2e-5) -> None:
     assert np.abs(np.array(a) - np.array(b)).max() <= tolerance * max(scale, 1)
 
 
+def same_gradients(
+    ours: Callable[..., mx.array],
+    mlx: Callable[..., mx.array],
+    *inputs: mx.array,
+    tolerance: float = 2e-5,
+) -> None:
+    """Both functions give the same, and the same gradients by all inputs."""
+    given = normal(*mlx(*inputs).shape)
+    (y,), gradients = mx.vjp(ours, list(inputs), [given])
+    (expected,), expected_gradients = mx.vjp(mlx, list(inputs), [given])
+    close(y, expected, tolerance)
+    for found, right in zip(gradients, expected_gradients, strict=True):
+        close(found, right, tolerance)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("frames", [1, 2, 40, 5000])
 @pytest.mark.parametrize(
     ("channels", "out", "kernel", "stride", "padding", "dilation", "groups"),
@@ -62,7 +79,6 @@ def close(a: mx.array, b: mx.array, tolerance: float = 2e-5) -> None:
     ],
 )
 def test_conv1d(
-    training: bool,
     frames: int,
     channels: int,
     out: int,
@@ -76,10 +92,20 @@ def test_conv1d(
         pytest.skip("shorter than the kernel")
     x, bias = normal(2, frames, channels), normal(out)
     weight = normal(out, kernel, channels // groups)
-    y = cpu.conv1d(x, weight, bias, stride, padding, dilation, groups, training)
-    close(y, mx.conv1d(x, weight, stride, padding, dilation, groups) + bias)
+
+    def ours(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
+        return cpu.conv1d(x, weight, bias, stride, padding, dilation, groups, training=True)
+
+    def mlx(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
+        return mx.conv1d(x, weight, stride, padding, dilation, groups) + bias
+
+    close(
+        cpu.conv1d(x, weight, bias, stride, padding, dilation, groups, False), mlx(x, weight, bias)
+    )
+    same_gradients(ours, mlx, x, weight, bias)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("frames", [1, 3, 700])
 @pytest.mark.parametrize(
     ("channels", "out", "kernel", "stride", "padding", "output_padding", "groups"),
@@ -93,7 +119,6 @@ def test_conv1d(
     ],
 )
 def test_conv_transpose1d(
-    training: bool,
     frames: int,
     channels: int,
     out: int,
@@ -105,32 +130,61 @@ def test_conv_transpose1d(
 ) -> None:
     x, bias = normal(2, frames, channels), normal(out)
     weight = normal(out, kernel, channels // groups)
-    y = cpu.conv_transpose1d(x, weight, bias, stride, padding, output_padding, groups, training)
-    expected = mx.conv_transpose1d(
-        x, weight, stride, padding, output_padding=output_padding, groups=groups
-    )
-    close(y, expected + bias)
+
+    def ours(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
+        return cpu.conv_transpose1d(x, weight, bias, stride, padding, output_padding, groups)
+
+    def mlx(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
+        y = mx.conv_transpose1d(
+            x, weight, stride, padding, output_padding=output_padding, groups=groups
+        )
+        return y + bias
+
+    same_gradients(ours, mlx, x, weight, bias)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("channels", [1, 7, 300])
-def test_snake(training: bool, channels: int) -> None:
+def test_snake(channels: int) -> None:
     x, alpha = 20 * normal(2, 90, channels), 0.1 + mx.abs(normal(channels))
-    expected = x + mx.square(mx.sin(alpha * x)) / (alpha + 1e-9)
+
+    def mlx(x: mx.array, alpha: mx.array) -> mx.array:
+        return x + mx.square(mx.sin(alpha * x)) / (alpha + 1e-9)
+
     # The phase is as exact as a product of two float32 can be.
-    close(cpu.snake(x, alpha, training), expected, tolerance=1e-5)
+    same_gradients(cpu.snake, mlx, x, alpha, tolerance=3e-5)
 
 
-def test_gelu(training: bool) -> None:
+@pytest.mark.usefixtures("way")
+def test_gelu() -> None:
     x = 4 * normal(3, 7, 50_00)
-    close(cpu.gelu(x, training), nn.gelu(x), tolerance=1e-6)
+    same_gradients(cpu.gelu, nn.gelu, x, tolerance=1e-6)
     edges = mx.array([-1e30, -30.0, -9.0, -0.0, 0.0, 9.0, 1e30])
-    close(cpu.gelu(edges, training), nn.gelu(edges), tolerance=1e-6)
+    close(cpu.gelu(edges), nn.gelu(edges), tolerance=1e-6)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("size", [10, 40_000, 200_001])
-def test_silu(training: bool, size: int) -> None:
+def test_silu(size: int) -> None:
     x = mx.concatenate([10 * normal(size), mx.array([-1e30, -200.0, -88.0, 0.0, 88.0, 1e30])])
-    close(cpu.silu(x, training), nn.silu(x), tolerance=1e-6)
+    close(cpu.silu(x, training=False), nn.silu(x), tolerance=1e-6)
+    same_gradients(lambda x: cpu.silu(x, training=True), nn.silu, x, tolerance=1e-6)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (1, 40), (33, 33), (7, 50)])
+def test_attention(queries: int, keys: int, causal: bool) -> None:
+    def mlx(q: mx.array, k: mx.array, v: mx.array) -> mx.array:
+        mask = "causal" if causal else None
+        return mx.fast.scaled_dot_product_attention(q, k, v, scale=0.3, mask=mask)
+
+    def ours(q: mx.array, k: mx.array, v: mx.array) -> mx.array:
+        return cpu.attend(q, k, v, 0.3, causal)
+
+    same_gradients(
+        ours, mlx, normal(2, 6, queries, 8), normal(2, 3, keys, 8), 2 + normal(2, 3, keys, 8)
+    )
 
 
 @pytest.mark.parametrize("dilation", [1, 3, 9])
@@ -153,12 +207,13 @@ def test_layers_can_be_trained() -> None:
     assert float(mx.abs(gradients["block"][1]["weight"]).max()) > 0
 
 
-def test_inputs_with_gaps_in_memory(training: bool) -> None:
+@pytest.mark.usefixtures("way")
+def test_inputs_with_gaps_in_memory() -> None:
     x = normal(1, 8, 60).swapaxes(1, 2)
     alpha = mx.ones((8,))
-    close(cpu.snake(x, alpha, training), x + mx.square(mx.sin(x)))
+    close(cpu.snake(x, alpha), x + mx.square(mx.sin(x)))
     every_other = normal(40)[::2]
-    close(cpu.gelu(every_other, training), nn.gelu(every_other), tolerance=1e-6)
+    close(cpu.gelu(every_other), nn.gelu(every_other), tolerance=1e-6)
 
 
 # The BLAS.
@@ -248,10 +303,10 @@ def test_a_fork_gets_threads_of_its_own() -> None:
         "x, y = np.ones((4000, 64), np.float32), np.zeros((4000, 64), np.float32)\n"
         "a = np.ones(64, np.float32)\n"
         "n = native.layers()\n"
-        "n.snake(x, a, y, 4000, 64)\n"
+        "n.snake(x, a, y, 64)\n"
         "child = os.fork()\n"
         "y[:] = 0\n"
-        "n.snake(x, a, y, 4000, 64)\n"
+        "n.snake(x, a, y, 64)\n"
         "ok = abs(y - (1 + np.sin(1.0) ** 2)).max() < 1e-6\n"
         "if child == 0: os._exit(0 if ok else 1)\n"
         "print(ok and os.waitpid(child, 0)[1] == 0)"

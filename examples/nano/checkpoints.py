@@ -17,6 +17,7 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
 from config import tokenizer_json
@@ -75,6 +76,22 @@ def export(
     tokenizer = tokenizer_json(config.speaker_encoder.codes, config.quantizer.codebook_size)
     write_whole(folder / TOKENIZER_FILE, tokenizer.encode())
     return config
+
+
+def tokens_mark(folder: Path) -> str:
+    """A fingerprint of what turns sound into tokens in a model folder, without what speaks them.
+
+    Two codecs with the same mark give every recording the same tokens.
+    """
+    speaker = "speaker_encoder."
+    parts = tuple(speaker + part for part in ("speaker_encoder", "perceiver_sampler", "quantizer"))
+    digest = hashlib.sha256()
+    for name, wanted in ((ENCODER_FILE, ""), (CODEC_FILE, ("quantizer.codebook", *parts))):
+        arrays = mx.load(str(folder / name))
+        for key in sorted(key for key in arrays if key.startswith(wanted)):
+            digest.update(key.encode())
+            digest.update(np.array(arrays[key]).tobytes())
+    return digest.hexdigest()
 
 
 def _flat(tree: Tree) -> list[tuple[str, mx.array]]:

@@ -125,7 +125,7 @@ NANO = ModelConfig(
         use_tanh_at_final=False,
     ),
     wave_generator=WaveGeneratorConfig(
-        input_channel=128, channels=256, rates=(8, 5, 4, 2), kernel_sizes=(16, 11, 8, 4)
+        input_channel=128, channels=256, rates=(4, 4, 5, 4), kernel_sizes=(8, 8, 11, 8)
     ),
     encoder=EncoderConfig(
         input_channels=96,
@@ -137,7 +137,7 @@ NANO = ModelConfig(
     ),
     # Nothing here was pre-trained: it learns with the rest, and its last state is what is heard.
     wav2vec2=Wav2Vec2Config(
-        conv_dim=(64,) * 7,
+        conv_dim=(32, *(64,) * 6),
         conv_kernel=(10, 3, 3, 3, 3, 2, 2),
         conv_stride=(5, 2, 2, 2, 2, 2, 2),
         hidden_size=96,

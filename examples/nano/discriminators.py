@@ -110,17 +110,11 @@ def _pairs(real: list[Opinion], made: list[Opinion]) -> list[tuple[Opinion, Opin
 def _over_frames(conv: Conv1d, x: mx.array) -> mx.array:
     """x (B, frames, bins, C) → (B, frames, bins', C'), through a convolution to 3 C' channels.
 
-    The runtime's convolution is made for few and long sequences; these are many and short, and
-    faster as one product. Frames are joined after it, where there is less to copy.
+    Frames are joined after it, where there is less to copy.
     """
-    _, frames, bins, _ = x.shape
-    padded = mx.pad(x, [(0, 0), (0, 0), (conv.padding, conv.padding), (0, 0)])
-    span = (bins + 2 * conv.padding - conv.kernel_size) // conv.stride * conv.stride + 1
-    taps = [padded[:, :, i : i + span : conv.stride] for i in range(conv.kernel_size)]
-    columns = mx.concatenate(taps, axis=-1)
-    matrix = conv.weight.reshape(conv.weight.shape[0], -1).T
-    given = mx.addmm(conv.bias, columns.reshape(-1, columns.shape[-1]), matrix)
-    given = given.reshape(*columns.shape[:3], -1)
+    batch, frames, bins, channels = x.shape
+    given = conv(x.reshape(batch * frames, bins, channels))
+    given = given.reshape(batch, frames, given.shape[1], -1)
     given = mx.pad(given, [(0, 0), (1, 1), (0, 0), (0, 0)])
     before, own, after = mx.split(given, 3, axis=-1)
     return before[:, 2:] + own[:, 1:-1] + after[:, :frames]

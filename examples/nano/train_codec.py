@@ -7,7 +7,8 @@ Three phases, by the number of the step:
 
     continuous   latents are not rounded; a codebook from the start would collapse to one code
     quantised    k-means on the latents sets the codebook; codes from here on, dead ones restarted
-    adversarial  small discriminators join in, so that harmonics stay harmonics
+    adversarial  small discriminators join in, so that harmonics stay harmonics; tokens are fixed,
+                 so the language model can be trained meanwhile
 
 Run again, it goes on from its last checkpoint, with the same numbers as without the interruption.
 """
@@ -28,7 +29,7 @@ import checkpoints
 from config import NANO
 from data import Corpus, SegmentBatches, Segments, shards
 from discriminators import Discriminators, judges_loss, speaker_losses
-from loop import Clock, Curve, Tree, averaged, cosine, update
+from loop import Clock, Curve, Tree, averaged, cosine, keep_memory, update
 from losses import SpectralLoss, waveform
 from quantisation import Codebook
 from spark_mlx.model_config import ModelConfig
@@ -98,6 +99,7 @@ class CodecTraining:
         self.average: Tree = self.codec.parameters()
         self.codebook: Codebook | None = None
         self.step = 0
+        self._tokens_are_fixed = False
         self._spectral = SpectralLoss(config.sample_rate)
         mx.eval(self.codec.parameters(), self.judges.parameters())
 
@@ -106,6 +108,8 @@ class CodecTraining:
         settings, phase = self.settings, self.settings.phase(self.step)
         if phase != "continuous" and self.codebook is None:
             self._set_codebook()
+        if phase == "adversarial" and not self._tokens_are_fixed:
+            self._fix_tokens()
         batch = self._batches(self.step)
         rate = settings.learning_rate(self.step)
         grade = nn.value_and_grad(self.codec, self._loss)
@@ -116,7 +120,7 @@ class CodecTraining:
         values = {"loss": loss.item(), **{k: v.item() for k, v in terms.items()}, "norm": norm}
         if phase == "adversarial":
             values["judges"] = self._judge(batch.samples, passed.samples, rate)
-        if self.codebook is not None and passed.codes is not None:
+        if self.codebook is not None and passed.codes is not None and phase == "quantised":
             values |= self._follow(self.codebook, passed.latents, passed.codes)
         self.average = averaged(self.average, self.codec, self.step)
         self.step += 1
@@ -164,6 +168,9 @@ class CodecTraining:
             counts, sums = (np.array(parts["codebook"][k]) for k in ("counts", "sums"))
             self.codebook = Codebook(counts, sums)
         self.step = int(numbers["step"])
+        if self.step > sum(self.settings.steps[:2]):
+            self.codec.fix_tokens()
+            self._tokens_are_fixed = True
         return float(numbers["seconds"])
 
     def export(self, folder: Path) -> ModelConfig:
@@ -225,6 +232,13 @@ class CodecTraining:
         used = float(len(np.unique(chosen)))
         return {"codes": used, "perplexity": perplexity, "restarted": float(restarted)}
 
+    def _fix_tokens(self) -> None:
+        """Goes on from the averaged weights, which give the tokens from here on."""
+        self.codec.update(self._averaged())
+        self.average = self.codec.parameters()
+        self.codec.fix_tokens()
+        self._tokens_are_fixed = True
+
     def _averaged(self) -> Tree:
         """The averaged parameters, with the codebook as it is: that is an average already."""
         average = TrainableCodec(self.config)
@@ -256,6 +270,7 @@ def main() -> None:
     parser.add_argument("--validation", default="valid", help="the split to validate on")
     parser.add_argument("--report", type=int, default=50, help="steps between reports (50)")
     given = parser.parse_args()
+    keep_memory()
 
     settings = Settings(tuple(given.steps), given.batch, rate=given.rate, seed=given.seed)
     sounds, unseen = (

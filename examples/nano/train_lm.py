@@ -4,7 +4,7 @@
         --model build/nano/model --minutes 60
 
 The model folder holds the trained codec already (`train_codec.py --export`). Sentences it has not
-encoded yet are encoded first; a codec that changed needs a new `out` folder, and that is checked.
+encoded yet are encoded first; a codec with other tokens needs a new `out` folder (checked).
 Run again, it goes on from its last checkpoint, with the same numbers as without the interruption.
 """
 
@@ -26,9 +26,10 @@ import checkpoints
 import sequences
 from config import tokenizer_json
 from data import shards
-from loop import Clock, Curve, Tree, averaged, cosine, update
+from loop import Clock, Curve, Tree, averaged, cosine, keep_memory, update
 from sequences import Sequences, TokenBatch
 from spark_mlx.codec.codec import Codec
+from spark_mlx.cpu import softmax
 from spark_mlx.lm import KVCache, Qwen2
 from spark_mlx.model_config import ModelConfig
 from spark_mlx.tokens import Vocabulary
@@ -60,15 +61,22 @@ def answer_loss(lm: Qwen2, batch: TokenBatch) -> mx.array:
     # Only where an answer is due is the widest layer computed.
     asked = hidden.reshape(-1, hidden.shape[-1])[batch.places]
     logits = lm.embed_tokens.as_linear(asked)
-    return nn.losses.cross_entropy(logits, batch.answers, reduction="mean")
+    found = mx.take_along_axis(softmax(logits), batch.answers[:, None], axis=-1)
+    return -mx.log(mx.maximum(found, 1e-30)).mean()
 
 
 class LMTraining:
-    """The language model and all else that a step changes."""
+    """The language model and all else that a step changes.
 
-    def __init__(self, config: ModelConfig, settings: Settings, data: Sequences) -> None:
+    Args:
+        codec: the mark of the codec whose tokens it learns, see `checkpoints.tokens_mark`.
+    """
+
+    def __init__(
+        self, config: ModelConfig, settings: Settings, data: Sequences, codec: str
+    ) -> None:
         mx.random.seed(settings.seed)
-        self.config, self.settings, self._data = config, settings, data
+        self.config, self.settings, self._data, self._codec = config, settings, data, codec
         self.lm = Qwen2(config.lm)
         for layer in self.lm.layers:
             # What each layer adds begins smaller the more layers there are (GPT-2).
@@ -117,8 +125,8 @@ class LMTraining:
         }
         names = ("step", "epoch", "place", "tokens")
         numbers = {name: getattr(self, name) for name in names}
-        codec = self.config.fingerprint.codec
-        checkpoints.save(path, parts, {**numbers, "seconds": seconds, "codec": codec})
+        numbers |= {"seconds": seconds, "codec": self._codec}
+        checkpoints.save(path, parts, numbers)
 
     def restore(self, path: Path) -> float:
         """Goes on from a checkpoint. Returns the seconds of training behind it.
@@ -127,7 +135,7 @@ class LMTraining:
             ValueError: it was trained on the codes of another codec.
         """
         parts, numbers = checkpoints.load(path)
-        if numbers["codec"] != self.config.fingerprint.codec:
+        if numbers["codec"] != self._codec:
             raise ValueError(f"{path} was trained on another codec's codes; give another folder")
         self.lm.update(parts["model"])
         self.average = parts["average"]
@@ -155,7 +163,7 @@ class LMTraining:
 def encoded(corpus: Path, folder: Path, model: Path, config: ModelConfig, split: str) -> list[Path]:
     """The shards of codes of a split, made where they are missing."""
     codec: Codec | None = None
-    folder = folder / f"codes-{config.fingerprint.codec[:12]}"
+    folder = folder / f"codes-{checkpoints.tokens_mark(model)[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for sound in shards(corpus, split):
@@ -182,6 +190,7 @@ def main() -> None:
     parser.add_argument("--validation", default="valid", help="the split to validate on")
     parser.add_argument("--report", type=int, default=50, help="steps between reports (50)")
     given = parser.parse_args()
+    keep_memory()
 
     config = ModelConfig.load(given.model)
     clock = Clock(given.minutes, given.every)
@@ -197,7 +206,7 @@ def main() -> None:
         for split in ("train", given.validation)
     )
     settings = Settings(given.steps, given.tokens, given.rate, seed=given.seed)
-    training = LMTraining(config, settings, data)
+    training = LMTraining(config, settings, data, checkpoints.tokens_mark(given.model))
     checkpoint = given.out / "lm.safetensors"
     before = training.restore(checkpoint) if checkpoint.exists() else 0.0
     curve = Curve(given.out / "lm.csv", training.step)

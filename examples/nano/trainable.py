@@ -1,25 +1,20 @@
 """The codec as one module that can be trained: what is said and a voice → samples.
 
 Made of the runtime's own modules, so that what it learns is saved under the runtime's names. Only
-the two roundings differ (`quantisation.py`), and the Snake activation, whose sines MLX computes
-one after another on a CPU: here the native kernel computes them, with a gradient derived by hand.
+the two roundings differ (`quantisation.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_unflatten
 
 from quantisation import fsq_straight_through, straight_through, unit
-from spark_mlx import cpu
 from spark_mlx.codec.bicodec import BiCodec
 from spark_mlx.codec.semantic import SemanticEncoder
 from spark_mlx.codec.vocos import AdaLayerNorm
-from spark_mlx.layers import Snake
 from spark_mlx.model_config import ModelConfig
 
 
@@ -47,7 +42,19 @@ class TrainableCodec(nn.Module):
         super().__init__()
         self.bicodec = BiCodec(config.bicodec)
         self.semantic = SemanticEncoder(config.wav2vec2, config.encoder, config.quantizer)
+        self._tokens_are_fixed = False
         self._prepare()
+
+    def fix_tokens(self) -> None:
+        """From here on only what speaks is trained, and every recording keeps its tokens.
+
+        So a language model may learn them while the sound still gets better.
+        """
+        self._tokens_are_fixed = True
+        speaker = self.bicodec.speaker_encoder
+        for part in (self.semantic, speaker.speaker_encoder, speaker.perceiver_sampler):
+            part.freeze()
+        speaker.quantizer.freeze()
 
     def latents(self, heard: mx.array) -> mx.array:
         """Normalised samples (B, N) → latents of what is said (B, T, D), of length one.
@@ -66,6 +73,8 @@ class TrainableCodec(nn.Module):
         encoder = self.bicodec.speaker_encoder
         frames = encoder.speaker_encoder(mel)
         latents = fsq_straight_through(encoder.quantizer, encoder.perceiver_sampler(frames))
+        if self._tokens_are_fixed:
+            latents = mx.stop_gradient(latents)
         return encoder.project(latents.transpose(0, 2, 1).reshape(latents.shape[0], -1))
 
     def decode(self, vectors: mx.array, speaker: mx.array) -> mx.array:
@@ -86,6 +95,8 @@ class TrainableCodec(nn.Module):
             noise: of the latents' shape, added to them while they are not.
         """
         latents = self.latents(heard)
+        if self._tokens_are_fixed:
+            latents = mx.stop_gradient(latents)
         if quantised:
             vectors, codes, commitment = straight_through(self.bicodec.quantizer, latents)
         else:
@@ -94,42 +105,13 @@ class TrainableCodec(nn.Module):
         return Passed(self.decode(vectors, self.speaker(mel)), latents, codes, commitment)
 
     def _prepare(self) -> None:
-        snakes = []
-        for name, module in self.named_modules():
+        for module in self.modules():
             if isinstance(module, AdaLayerNorm):
                 # Its scale multiplies as it is, so it has to begin at one.
                 module.scale.weight = 0.1 * module.scale.weight
                 module.scale.bias = mx.ones_like(module.scale.bias)
-            elif isinstance(module, Snake):
-                snakes.append((name, TrainableSnake(module.alpha.shape[0])))
-        self.update_modules(tree_unflatten(snakes))
         # The latents a voice is gathered in have to differ, or all its tokens would be the same.
         perceiver = self.bicodec.speaker_encoder.perceiver_sampler
         perceiver.latents = perceiver.latents / mx.std(perceiver.latents)
         # The codebook follows running means; a gradient would only be zero.
         self.bicodec.quantizer.codebook.freeze()
-
-
-class TrainableSnake(Snake):
-    """The same numbers and the same name of its parameter, faster to train on a CPU."""
-
-    def __call__(self, x: mx.array) -> mx.array:
-        return _snake(x, self.alpha) if cpu.in_use() else super().__call__(x)
-
-
-@mx.custom_function
-def _snake(x: mx.array, alpha: mx.array) -> mx.array:
-    return cpu.snake(x, alpha, training=False)
-
-
-@_snake.vjp
-def _snake_vjp(
-    primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array
-) -> tuple[mx.array, mx.array]:
-    x, alpha = primals
-    # With y = x + sin²(αx)/α: dy/dx = 1 + sin(2αx), and dy/dα = (x · sin(2αx) − sin²(αx)/α)/α.
-    # The sine comes from the kernel as well, for 1 + sin(2αx) = 2 · sin²(αx + π/4).
-    shifted = x + (math.pi / 4) / alpha
-    slope = 2 * alpha * (cpu.snake(shifted, alpha, training=False) - shifted)
-    by_alpha = cotangent * (x * (slope - 1) - (output - x))
-    return cotangent * slope, by_alpha.sum(axis=(0, 1)) / alpha

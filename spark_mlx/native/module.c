@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "blas.h"
+#include "gradient.h"
 #include "late.h"
 #include "pool.h"
 #include "product.h"
@@ -58,10 +59,10 @@ static PyObject *done(int failed) {
 static PyObject *snake(PyObject *self, PyObject *args) {
     (void)self;
     Py_buffer x, alpha, y;
-    int frames, channels;
-    if (!PyArg_ParseTuple(args, "y*y*w*ii", &x, &alpha, &y, &frames, &channels)) return NULL;
+    int channels;
+    if (!PyArg_ParseTuple(args, "y*y*w*i", &x, &alpha, &y, &channels)) return NULL;
     Py_BEGIN_ALLOW_THREADS;
-    sound_snake(x.buf, alpha.buf, y.buf, frames, channels);
+    sound_snake(x.buf, alpha.buf, y.buf, (long)(x.len / 4) / channels, channels);
     Py_END_ALLOW_THREADS;
     PyBuffer_Release(&x), PyBuffer_Release(&alpha), PyBuffer_Release(&y);
     Py_RETURN_NONE;
@@ -90,61 +91,124 @@ static PyObject *silu(PyObject *self, PyObject *args) {
 static PyObject *softmax(PyObject *self, PyObject *args) {
     (void)self;
     Py_buffer x;
-    int columns;
-    if (!PyArg_ParseTuple(args, "w*i", &x, &columns)) return NULL;
+    int columns, queries;
+    if (!PyArg_ParseTuple(args, "w*ii", &x, &columns, &queries)) return NULL;
     Py_BEGIN_ALLOW_THREADS;
-    sound_softmax(x.buf, (long)(x.len / 4) / columns, columns);
+    sound_softmax(x.buf, (long)(x.len / 4) / columns, columns, queries);
     Py_END_ALLOW_THREADS;
     PyBuffer_Release(&x);
     Py_RETURN_NONE;
 }
 
-static PyObject *conv(PyObject *self, PyObject *args) {
-    (void)self;
+/* A function of x, weight, bias, y and the sizes in the order of conv_sizes. */
+typedef int convolution(const float *, const float *, const float *, float *, const conv_sizes *);
+
+static PyObject *convolve(PyObject *args, convolution compute) {
     Py_buffer x, weight, bias, y;
-    int frames, in, kernel, stride, padding, dilation, groups, out_frames, out, failed;
-    if (!PyArg_ParseTuple(args, "y*y*y*w*iiiiiiiii", &x, &weight, &bias, &y, &frames, &in, &kernel,
-                          &stride, &padding, &dilation, &groups, &out_frames, &out))
+    conv_sizes s;
+    int failed;
+    if (!PyArg_ParseTuple(args, "y*y*y*w*(iiiiiiiiii)", &x, &weight, &bias, &y, &s.batch,
+                          &s.frames, &s.in, &s.kernel, &s.stride, &s.padding, &s.dilation,
+                          &s.groups, &s.out_frames, &s.out))
         return NULL;
     Py_BEGIN_ALLOW_THREADS;
-    failed = sound_conv(x.buf, frames, in, weight.buf, bias.buf, kernel, stride, padding, dilation,
-                        groups, y.buf, out_frames, out);
+    failed = compute(x.buf, weight.buf, bias.buf, y.buf, &s);
     Py_END_ALLOW_THREADS;
     PyBuffer_Release(&x), PyBuffer_Release(&weight), PyBuffer_Release(&bias), PyBuffer_Release(&y);
     return done(failed);
 }
 
+static PyObject *conv(PyObject *self, PyObject *args) {
+    (void)self;
+    return convolve(args, sound_conv);
+}
+
 static PyObject *conv_transpose(PyObject *self, PyObject *args) {
     (void)self;
-    Py_buffer x, weight, bias, y;
-    int frames, in, kernel, stride, padding, out_frames, out, failed;
-    if (!PyArg_ParseTuple(args, "y*y*y*w*iiiiiii", &x, &weight, &bias, &y, &frames, &in, &kernel,
-                          &stride, &padding, &out_frames, &out))
+    return convolve(args, sound_conv_transpose);
+}
+
+static PyObject *conv_gradient(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer x, given, by_weight;
+    conv_sizes s;
+    int failed;
+    if (!PyArg_ParseTuple(args, "y*y*w*(iiiiiiiiii)", &x, &given, &by_weight, &s.batch, &s.frames,
+                          &s.in, &s.kernel, &s.stride, &s.padding, &s.dilation, &s.groups,
+                          &s.out_frames, &s.out))
         return NULL;
     Py_BEGIN_ALLOW_THREADS;
-    failed = sound_conv_transpose(x.buf, frames, in, weight.buf, bias.buf, kernel, stride, padding,
-                                  y.buf, out_frames, out);
+    failed = gradient_conv(x.buf, given.buf, by_weight.buf, &s);
     Py_END_ALLOW_THREADS;
-    PyBuffer_Release(&x), PyBuffer_Release(&weight), PyBuffer_Release(&bias), PyBuffer_Release(&y);
+    PyBuffer_Release(&x), PyBuffer_Release(&given), PyBuffer_Release(&by_weight);
     return done(failed);
+}
+
+static PyObject *snake_gradient(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer x, alpha, given, by_x, by_alpha;
+    int channels, failed;
+    if (!PyArg_ParseTuple(args, "y*y*y*w*w*i", &x, &alpha, &given, &by_x, &by_alpha, &channels))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    failed = gradient_snake(x.buf, alpha.buf, given.buf, by_x.buf, by_alpha.buf,
+                            (long)(x.len / 4) / channels, channels);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&x), PyBuffer_Release(&alpha), PyBuffer_Release(&given);
+    PyBuffer_Release(&by_x), PyBuffer_Release(&by_alpha);
+    return done(failed);
+}
+
+static PyObject *curve_gradient(PyObject *args,
+                                void compute(const float *, const float *, float *, long)) {
+    Py_buffer x, given, by_x;
+    if (!PyArg_ParseTuple(args, "y*y*w*", &x, &given, &by_x)) return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    compute(x.buf, given.buf, by_x.buf, (long)(x.len / 4));
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&x), PyBuffer_Release(&given), PyBuffer_Release(&by_x);
+    Py_RETURN_NONE;
+}
+
+static PyObject *gelu_gradient(PyObject *self, PyObject *args) {
+    (void)self;
+    return curve_gradient(args, gradient_gelu);
+}
+
+static PyObject *silu_gradient(PyObject *self, PyObject *args) {
+    (void)self;
+    return curve_gradient(args, gradient_silu);
 }
 
 static PyObject *residual_unit(PyObject *self, PyObject *args) {
     (void)self;
     enum { X, ALPHA1, WIDE, BIAS1, ALPHA2, NARROW, BIAS2, Y, COUNT };
     Py_buffer b[COUNT];
-    int frames, channels, kernel, dilation, failed;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*w*iiii", &b[X], &b[ALPHA1], &b[WIDE], &b[BIAS1],
-                          &b[ALPHA2], &b[NARROW], &b[BIAS2], &b[Y], &frames, &channels, &kernel,
-                          &dilation))
+    int row, frames, channels, kernel, dilation, failed;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*w*iiiii", &b[X], &b[ALPHA1], &b[WIDE], &b[BIAS1],
+                          &b[ALPHA2], &b[NARROW], &b[BIAS2], &b[Y], &row, &frames, &channels,
+                          &kernel, &dilation))
         return NULL;
+    long before = (long)row * frames * channels;
     Py_BEGIN_ALLOW_THREADS;
-    failed = sound_residual_unit(b[X].buf, frames, channels, b[ALPHA1].buf, b[WIDE].buf,
-                                 b[BIAS1].buf, kernel, dilation, b[ALPHA2].buf, b[NARROW].buf,
-                                 b[BIAS2].buf, b[Y].buf);
+    failed = sound_residual_unit((float *)b[X].buf + before, frames, channels, b[ALPHA1].buf,
+                                 b[WIDE].buf, b[BIAS1].buf, kernel, dilation, b[ALPHA2].buf,
+                                 b[NARROW].buf, b[BIAS2].buf, (float *)b[Y].buf + before);
     Py_END_ALLOW_THREADS;
     for (int i = 0; i < COUNT; i++) PyBuffer_Release(&b[i]);
     return done(failed);
+}
+
+static PyObject *softmax_gradient(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer y, given;
+    int columns;
+    if (!PyArg_ParseTuple(args, "y*w*i", &y, &given, &columns)) return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    gradient_softmax(y.buf, given.buf, (long)(y.len / 4) / columns, columns);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&y), PyBuffer_Release(&given);
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
@@ -154,13 +218,20 @@ static PyMethodDef methods[] = {
     {"threads", threads, METH_NOARGS, "Threads that work at most."},
     {"kernel", kernel, METH_NOARGS, "The kernel in use."},
     {"use_kernel", use_kernel, METH_VARARGS, "use_kernel(name): whether it can be used here."},
-    {"snake", snake, METH_VARARGS, "snake(x, alpha, y, frames, channels)"},
+    {"snake", snake, METH_VARARGS, "snake(x, alpha, y, channels)"},
     {"gelu", gelu, METH_VARARGS, "gelu(x, y)"},
     {"silu", silu, METH_VARARGS, "silu(x, y)"},
-    {"softmax", softmax, METH_VARARGS, "softmax(x, columns), in place"},
-    {"conv", conv, METH_VARARGS, "See sound.h."},
-    {"conv_transpose", conv_transpose, METH_VARARGS, "See sound.h."},
+    {"softmax", softmax, METH_VARARGS, "softmax(x, columns, queries), in place"},
+    {"conv", conv, METH_VARARGS, "conv(x, weight, bias, y, sizes)"},
+    {"conv_transpose", conv_transpose, METH_VARARGS, "conv_transpose(x, weight, bias, y, sizes)"},
+    {"conv_gradient", conv_gradient, METH_VARARGS, "conv_gradient(x, given, by_weight, sizes)"},
+    {"snake_gradient", snake_gradient, METH_VARARGS,
+     "snake_gradient(x, alpha, given, by_x, by_alpha, channels)"},
+    {"gelu_gradient", gelu_gradient, METH_VARARGS, "gelu_gradient(x, given, by_x)"},
+    {"silu_gradient", silu_gradient, METH_VARARGS, "silu_gradient(x, given, by_x)"},
     {"residual_unit", residual_unit, METH_VARARGS, "See sound.h."},
+    {"softmax_gradient", softmax_gradient, METH_VARARGS,
+     "softmax_gradient(y, given, columns), into given"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,7 +1,6 @@
 /* Packs weights and multiplies windows with them, in tiles that stay in registers.
 
-   OpenBLAS would pack the same weights anew for every tap and every piece of the sequence, and
-   reaches half of what a core with 512-bit vectors can do. */
+   OpenBLAS would pack the same weights anew for every tap and every piece of the sequence. */
 #include "product.h"
 
 #include <stdlib.h>
@@ -182,14 +181,38 @@ void product_add(const packed *p, int first, int step, int taps, int rows, const
     }
 }
 
+/* Depth of the weights that are packed at a time: 64 kB for a panel, on the stack. */
+enum { DEPTH = 512 };
+
+void product_plain(int rows, int columns, int depth, const float *a, long a_row, const float *b,
+                   long b_row, float *c, long c_row) {
+    _Alignas(64) float buffer[DEPTH * 32];
+    for (int n = 0; n < columns; n += panel_width) {
+        int width = least(panel_width, columns - n);
+        for (int from = 0; from < depth; from += DEPTH) {
+            int count = least(DEPTH, depth - from);
+            const float *part = b + from * b_row + n;
+            if (width < panel_width || b_row != panel_width) {
+                for (int i = 0; i < count; i++) {
+                    memcpy(buffer + (long)i * panel_width, part + i * b_row, 4ul * width);
+                    memset(buffer + (long)i * panel_width + width, 0, 4ul * (panel_width - width));
+                }
+                part = buffer;
+            }
+            panel(rows, 1, count, a + from, a_row, 0, part, 0, c + n, c_row, width);
+        }
+    }
+}
+
+void product_turn(const float *x, long x_row, int frames, int channels, float *y, int y_row) {
+    pack_panel(x, x_row, frames, channels, y, y_row);
+}
+
 typedef struct {
     int m, n, k, lda, ldb, ldc, add;
     const float *a, *b;
     float *c;
 } times_job;
-
-/* Depth of the weights that are packed at a time: 64 kB for a panel, on the stack. */
-enum { DEPTH = 512 };
 
 /* One panel of columns, for all rows. It is packed piece by piece just before it is used, so that
    every weight comes from memory once and its packed copy never leaves the cache. */

@@ -21,6 +21,15 @@ void product_free(packed *p);
 void product_add(const packed *p, int first, int step, int taps, int rows, const float *a,
                  long a_row, long a_tap, float *c, long c_row);
 
+/* c (rows, columns) += a (rows, depth) · b (depth, columns), their rows `a_row`, `b_row` and `c_row`
+   floats apart. On the calling thread. */
+void product_plain(int rows, int columns, int depth, const float *a, long a_row, const float *b,
+                   long b_row, float *c, long c_row);
+
+/* Copies x (frames, channels) into y as (channels, frames), rows of y `y_row` floats apart. Rows of
+   x lie `x_row` apart. What is left of a row of y becomes zero. */
+void product_turn(const float *x, long x_row, int frames, int channels, float *y, int y_row);
+
 /* Takes the kernel of that name, "plain", "AVX2" or "AVX-512", for tests of each; the widest that this
    CPU has is taken at the start. Returns 0, or -1 where it cannot run. */
 int product_use(const char *name);

@@ -1,12 +1,12 @@
 /* The layers of the codec's wave generator and their activations, on a CPU.
 
    Arrays are float32, (frames, channels), rows without gaps; weights lie as MLX has them,
-   (out, kernel, in). */
+   (out, kernel, in). Gradients are in gradient.c. */
 #ifndef SPARK_SOUND_H
 #define SPARK_SOUND_H
 
 /* y = x + sin²(alpha · x) / alpha, channel by channel. */
-void sound_snake(const float *x, const float *alpha, float *y, int frames, int channels);
+void sound_snake(const float *x, const float *alpha, float *y, long frames, int channels);
 
 /* y = x · Φ(x), the exact GELU, over `size` numbers. */
 void sound_gelu(const float *x, float *y, long size);
@@ -14,19 +14,25 @@ void sound_gelu(const float *x, float *y, long size);
 /* y = x · σ(x), over `size` numbers. */
 void sound_silu(const float *x, float *y, long size);
 
-/* Softmax of each row, in place. */
-void sound_softmax(float *x, long rows, int columns);
+/* Softmax of each row, in place. With `queries` > 0 attention is causal: of that many rows in turn,
+   the last sees all columns, and each one before it one column less; the others become zero. */
+void sound_softmax(float *x, long rows, int columns, int queries);
 
-/* A convolution; y has `out_frames` rows of `out` channels. Groups divide the channels.
-   This and the two below return 0, or -1 when there is no memory. */
-int sound_conv(const float *x, int frames, int in, const float *weight, const float *bias,
-                int kernel, int stride, int padding, int dilation, int groups, float *y,
-                int out_frames, int out);
+/* x is (batch, frames, in) and y (batch, out_frames, out). Groups divide the channels. */
+typedef struct {
+    int batch, frames, in, kernel, stride, padding, dilation, groups, out_frames, out;
+} conv_sizes;
 
-/* A transposed convolution. */
-int sound_conv_transpose(const float *x, int frames, int in, const float *weight,
-                          const float *bias, int kernel, int stride, int padding, float *y,
-                          int out_frames, int out);
+/* A convolution. This and the two below return 0, or -1 when there is no memory. */
+int sound_conv(const float *x, const float *weight, const float *bias, float *y,
+               const conv_sizes *sizes);
+
+/* A transposed convolution; without groups and dilation. */
+int sound_conv_transpose(const float *x, const float *weight, const float *bias, float *y,
+                         const conv_sizes *sizes);
+
+/* Copies frames [from, from + count) of x (frames, channels), and zeros where there are none. */
+void sound_window(const float *x, int frames, int channels, int from, int count, float *to);
 
 /* y = x + pointwise(snake(dilated(snake(x)))), tile by tile, without a pass over memory between.
    `wide` is (channels, kernel, channels), `narrow` (channels, 1, channels). */
