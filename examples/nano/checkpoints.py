@@ -63,22 +63,32 @@ def export(
 ) -> ModelConfig:
     """Writes parts of a model as the runtime loads them; parts not given stay as they are.
 
-    Returns: the configuration, with the fingerprints of what the folder now holds. Voices belong
-    to the codec's, so they end with the codec they were made by.
+    Returns: the configuration, with the fingerprints of what the folder now holds. The codec's is
+    that of its tokens: voices and language models go on with a codec that only speaks better.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, module in ((CODEC_FILE, bicodec), (ENCODER_FILE, semantic), (LM_FILE, lm)):
         if module is not None:
             _write(folder / name, dict(_flat(module.parameters())), {})
-    marks = [_sha256(folder / name) for name in (LM_FILE, CODEC_FILE, ENCODER_FILE)]
-    config = dataclasses.replace(config, fingerprint=Fingerprints(*marks))
-    write_whole(folder / CONFIG_FILE, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
+    whole = (folder / CODEC_FILE).exists() and (folder / ENCODER_FILE).exists()
+    marks = Fingerprints(
+        lm=_sha256(folder / LM_FILE),
+        codec=_tokens_mark(folder) if whole else "untrained",
+        wav2vec2=_sha256(folder / ENCODER_FILE),
+    )
+    config = dataclasses.replace(config, fingerprint=marks)
+    save_config(folder, config)
     tokenizer = tokenizer_json(config.speaker_encoder.codes, config.quantizer.codebook_size)
     write_whole(folder / TOKENIZER_FILE, tokenizer.encode())
     return config
 
 
-def tokens_mark(folder: Path) -> str:
+def save_config(folder: Path, config: ModelConfig) -> None:
+    """Writes a model folder's configuration."""
+    write_whole(folder / CONFIG_FILE, (json.dumps(config.to_dict(), indent=2) + "\n").encode())
+
+
+def _tokens_mark(folder: Path) -> str:
     """A fingerprint of what turns sound into tokens in a model folder, without what speaks them.
 
     Two codecs with the same mark give every recording the same tokens.

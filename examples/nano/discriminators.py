@@ -16,7 +16,7 @@ from losses import FLOOR, magnitudes
 from spark_mlx.layers import Conv1d
 
 PERIODS = (2, 3, 5, 7, 11)
-RESOLUTIONS = (512, 1024, 2048)
+RESOLUTIONS = (1024, 2048)
 # A judge's opinion: the score, and what each layer saw on the way.
 Opinion = tuple[mx.array, list[mx.array]]
 

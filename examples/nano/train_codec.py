@@ -48,6 +48,7 @@ class Settings:
         noise: of the latents before they are quantised, for each of their dimensions: it teaches
             the decoder that neighbouring latents sound alike, as they soon will.
         clusterings: how many latents for each code k-means sees.
+        judged_every: of how many steps the discriminators learn in one.
     """
 
     steps: tuple[int, int, int] = (6000, 14_000, 12_000)
@@ -67,6 +68,7 @@ class Settings:
     commitment_weight: float = 0.25
     fooling_weight: float = 0.1
     matching_weight: float = 0.3
+    judged_every: int = 2
     seed: int = 0
 
     def phase(self, step: int) -> str:
@@ -118,7 +120,7 @@ class CodecTraining:
         limits = (settings.largest_gradient, settings.weight_decay)
         norm = update(self.codec, self.optimiser, gradients, rate, *limits)
         values = {"loss": loss.item(), **{k: v.item() for k, v in terms.items()}, "norm": norm}
-        if phase == "adversarial":
+        if phase == "adversarial" and self.step % settings.judged_every == 0:
             values["judges"] = self._judge(batch.samples, passed.samples, rate)
         if self.codebook is not None and passed.codes is not None and phase == "quantised":
             values |= self._follow(self.codebook, passed.latents, passed.codes)
@@ -288,11 +290,10 @@ def main() -> None:
     losses: list[dict[str, float]] = []
     while training.step < sum(settings.steps) and not clock.over():
         values = training.advance()
-        if losses and values.keys() != losses[0].keys():  # a new phase
-            losses = []
         losses.append(values)
         if training.step % given.report == 0:
-            means = {name: float(np.mean([row[name] for row in losses])) for name in values}
+            names = {name: None for row in losses for name in row}
+            means = {n: float(np.mean([row[n] for row in losses if n in row])) for n in names}
             curve.add(training.step, before + clock.seconds, "train", means)
             losses = []
         if training.step % (20 * given.report) == 0:

@@ -66,17 +66,11 @@ def answer_loss(lm: Qwen2, batch: TokenBatch) -> mx.array:
 
 
 class LMTraining:
-    """The language model and all else that a step changes.
+    """The language model and all else that a step changes."""
 
-    Args:
-        codec: the mark of the codec whose tokens it learns, see `checkpoints.tokens_mark`.
-    """
-
-    def __init__(
-        self, config: ModelConfig, settings: Settings, data: Sequences, codec: str
-    ) -> None:
+    def __init__(self, config: ModelConfig, settings: Settings, data: Sequences) -> None:
         mx.random.seed(settings.seed)
-        self.config, self.settings, self._data, self._codec = config, settings, data, codec
+        self.config, self.settings, self._data = config, settings, data
         self.lm = Qwen2(config.lm)
         for layer in self.lm.layers:
             # What each layer adds begins smaller the more layers there are (GPT-2).
@@ -125,7 +119,7 @@ class LMTraining:
         }
         names = ("step", "epoch", "place", "tokens")
         numbers = {name: getattr(self, name) for name in names}
-        numbers |= {"seconds": seconds, "codec": self._codec}
+        numbers |= {"seconds": seconds, "codec": self.config.fingerprint.codec}
         checkpoints.save(path, parts, numbers)
 
     def restore(self, path: Path) -> float:
@@ -135,7 +129,7 @@ class LMTraining:
             ValueError: it was trained on the codes of another codec.
         """
         parts, numbers = checkpoints.load(path)
-        if numbers["codec"] != self._codec:
+        if numbers["codec"] != self.config.fingerprint.codec:
             raise ValueError(f"{path} was trained on another codec's codes; give another folder")
         self.lm.update(parts["model"])
         self.average = parts["average"]
@@ -163,7 +157,7 @@ class LMTraining:
 def encoded(corpus: Path, folder: Path, model: Path, config: ModelConfig, split: str) -> list[Path]:
     """The shards of codes of a split, made where they are missing."""
     codec: Codec | None = None
-    folder = folder / f"codes-{checkpoints.tokens_mark(model)[:12]}"
+    folder = folder / f"codes-{config.fingerprint.codec[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for sound in shards(corpus, split):
@@ -206,7 +200,7 @@ def main() -> None:
         for split in ("train", given.validation)
     )
     settings = Settings(given.steps, given.tokens, given.rate, seed=given.seed)
-    training = LMTraining(config, settings, data, checkpoints.tokens_mark(given.model))
+    training = LMTraining(config, settings, data)
     checkpoint = given.out / "lm.safetensors"
     before = training.restore(checkpoint) if checkpoint.exists() else 0.0
     curve = Curve(given.out / "lm.csv", training.step)

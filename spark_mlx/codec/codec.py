@@ -63,10 +63,12 @@ class Codec:
         """Opens the codec of a model folder."""
         bicodec = BiCodec(config.bicodec)
         load_weights(bicodec, folder / CODEC_FILE)
+        bicodec.set_dtype(mx.float32)  # it may be stored in less than it computes in
 
         def open_semantic_encoder() -> SemanticEncoder:
             encoder = SemanticEncoder(config.wav2vec2, config.encoder, config.quantizer)
             load_weights(encoder, folder / ENCODER_FILE)
+            encoder.set_dtype(mx.float32)
             return encoder
 
         return cls(config, bicodec, open_semantic_encoder)

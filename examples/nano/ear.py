@@ -1,0 +1,201 @@
+"""Ears for judging speech without people: which of some sentences is this, and at what pitch?
+
+samples (N,) at 16 kHz → features (F, 24) → the nearest of some references, by dynamic time warping;
+samples → words, by pocketsphinx with a grammar of some sentences; two recordings of the same speech
+→ how far the second keeps the first one's F0. Knows nothing of models.
+
+An open-vocabulary recogniser is no use for espeak-ng's voices, but among known sentences it hears
+most. What both ears make of espeak-ng itself is measured with the rest: it is the yardstick.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+import labels
+from spark_mlx.errors import SparkError
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+
+WINDOW, HOP, FFT = 400, 160, 512  # samples: 25 ms, every 10 ms
+BANDS, LOW, HIGH = 40, 100.0, 7000.0  # of the mel spectrum, in Hz
+CEPSTRA = 12  # from the second on: the first is loudness
+FLOOR_DB = 60.0  # below the loudest band of a clip nothing is told apart
+F0_TOLERANCE = 0.05
+
+
+def mfcc(samples: npt.ArrayLike) -> Floats:
+    """samples (N,) at 16 kHz, any scale → features (F, 24), F = 1 + (N - 400) // 160.
+
+    12 mel cepstra and their slopes over 5 frames, each with mean 0 and variance 1 over the clip's
+    own speech, so that neither a voice's colour nor its loudness counts. Silence at the ends is
+    left out.
+    """
+    x = np.asarray(samples, dtype=np.float64)
+    start, end = labels.speech_span(x)
+    x = np.pad(x[start:end], (0, max(0, WINDOW - (end - start))))
+    frames = np.lib.stride_tricks.sliding_window_view(x, WINDOW)[::HOP] * np.hanning(WINDOW)
+    power = np.abs(np.fft.rfft(frames, FFT)) ** 2 @ _mel_bands()
+    floor = max(float(power.max()), 1e-20) * 10 ** (-FLOOR_DB / 10)
+    cepstra = np.log(np.maximum(power, floor)) @ _cosines()
+    padded = np.pad(cepstra, ((2, 2), (0, 0)), mode="edge")
+    n = len(cepstra)
+    slopes = sum(k * (padded[2 + k :][:n] - padded[2 - k :][:n]) for k in (1, 2)) / 10
+    features = np.concatenate([cepstra, slopes], axis=1)
+    deviation: Floats = features - features.mean(axis=0)
+    return deviation / np.maximum(deviation.std(axis=0), 1e-9)
+
+
+def distances(features: Floats, references: Sequence[Floats]) -> Floats:
+    """features (F, C), references of (F_r, C) each → how far each one is (R,).
+
+    Dynamic time warping with Sakoe and Chiba's symmetric steps (1978, P = 0): a diagonal step
+    counts twice, so that the sum over F + F_r is a mean that does not depend on the lengths. All
+    references are warped at once, an anti-diagonal at a time.
+    """
+    lengths = np.array([len(reference) for reference in references])
+    rows, columns = len(features), int(lengths.max())
+    count = len(references)
+    # cost[d, i] of anti-diagonal d is that of frames i and d - i; what is outside costs infinity.
+    cost = np.full((rows + columns - 1, rows, count), np.inf)
+    for r, reference in enumerate(references):
+        squares = (features**2).sum(1)[:, None] + (reference**2).sum(1)
+        apart = np.sqrt(np.maximum(squares - 2 * features @ reference.T, 0.0))
+        i, j = np.indices(apart.shape)
+        cost[i + j, i, r] = apart
+    ends = rows - 1 + lengths - 1
+    found = np.zeros(count)
+    outside = np.full((1, count), np.inf)
+    before = np.full((rows, count), np.inf)  # the anti-diagonal before, and that before it
+    last = before
+    for d in range(len(cost)):
+        here = cost[d]
+        above = np.concatenate([outside, last[:-1]])
+        corner = np.concatenate([outside, before[:-1]])
+        best = np.minimum(np.minimum(last, above) + here, corner + 2 * here)
+        if d == 0:
+            best[0] = 2 * here[0]
+        done = ends == d
+        found[done] = best[-1, done]
+        before, last = last, best
+    nearness: Floats = found / (rows + lengths)
+    return nearness
+
+
+def words(sentence: str) -> list[str]:
+    """A sentence as a recogniser writes it: words in lower case, without punctuation."""
+    return re.findall(r"[a-z]+(?:'[a-z]+)*", sentence.lower())
+
+
+class Recogniser:
+    """pocketsphinx, listening for some sentences and no others.
+
+    Its acoustic model and its dictionary, en-us, come with the package; nothing is fetched.
+
+    Raises:
+        SparkError: pocketsphinx is not installed, or a word is not in its dictionary.
+    """
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        known = dictionary()
+        for word in {word for sentence in sentences for word in words(sentence)}:
+            if word not in known:
+                raise SparkError(f"the recogniser does not know {word!r}; leave its sentence out")
+        pocketsphinx = _pocketsphinx()
+        self._answers = {" ".join(words(sentence)): i for i, sentence in enumerate(sentences)}
+        # The beams are wider than the default ones: a grammar this small can afford it.
+        self._decoder = pocketsphinx.Decoder(
+            hmm=pocketsphinx.get_model_path("en-us/en-us"),
+            dict=pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"),
+            lm=None,
+            loglevel="FATAL",
+            beam=1e-80,
+            wbeam=1e-60,
+            pbeam=1e-80,
+        )
+        grammar = f"#JSGF V1.0; grammar g; public <s> = {' | '.join(self._answers)};"
+        self._decoder.add_jsgf_string("sentences", grammar)
+        self._decoder.activate_search("sentences")
+
+    def __call__(self, samples: npt.ArrayLike) -> int | None:
+        """samples (N,) at 16 kHz, full scale one → the place of the sentence; None if none fits."""
+        x = np.asarray(samples, dtype=np.float64)
+        peak = float(np.abs(x).max(initial=0.0))
+        pcm = np.rint(x * (0.9 * 32767 / max(peak, 1e-9))).astype(np.int16)
+        # Sentences in the grammar begin and end in silence.
+        pcm = np.pad(pcm, labels.RATE // 5)
+        self._decoder.start_utt()
+        self._decoder.process_raw(pcm.tobytes(), full_utt=True)
+        self._decoder.end_utt()
+        heard = self._decoder.hyp()
+        return None if heard is None else self._answers.get(heard.hypstr)
+
+
+@lru_cache(maxsize=1)
+def dictionary() -> frozenset[str]:
+    """The words that the recogniser knows.
+
+    Raises:
+        SparkError: pocketsphinx is not installed.
+    """
+    path = _pocketsphinx().get_model_path("en-us/cmudict-en-us.dict")
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        return frozenset(line.split(maxsplit=1)[0] for line in file)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Of the voiced frames of a recording: how many there are, and in a copy of it how many keep
+    their F0 within 5 %, have another, or have none."""
+
+    voiced: int
+    kept: int
+    other: int
+    lost: int
+
+
+def f0_kept(original: npt.ArrayLike, copy: npt.ArrayLike) -> Kept:
+    """Compares the F0 of two recordings (N,) frame by frame; they must lie on each other."""
+    before, after = labels.f0_track(original), labels.f0_track(copy)
+    after = np.pad(after, (0, max(0, len(before) - len(after))))[: len(before)]
+    voiced = before > 0
+    near = voiced & (np.abs(after - before) <= F0_TOLERANCE * before)
+    lost = voiced & (after == 0)
+    counts = [int(np.count_nonzero(x)) for x in (voiced, near, voiced & ~near & ~lost, lost)]
+    return Kept(*counts)
+
+
+@lru_cache(maxsize=1)
+def _mel_bands() -> Floats:
+    """Triangles of equal area in mel, (FFT // 2 + 1, BANDS)."""
+    mels = np.linspace(float(labels.mel(LOW)), float(labels.mel(HIGH)), BANDS + 2)
+    at = np.asarray(labels.mel(np.fft.rfftfreq(FFT, 1 / labels.RATE)))[:, None]
+    left, middle, right = mels[:-2], mels[1:-1], mels[2:]
+    rising, falling = (at - left) / (middle - left), (right - at) / (right - middle)
+    bands: Floats = np.maximum(np.minimum(rising, falling), 0.0)
+    return bands / np.maximum(bands.sum(axis=0), 1e-9)
+
+
+@lru_cache(maxsize=1)
+def _cosines() -> Floats:
+    """The discrete cosine transform without its first row, (BANDS, CEPSTRA)."""
+    place = (np.arange(BANDS) + 0.5)[:, None] * np.arange(1, CEPSTRA + 1)
+    waves: Floats = np.cos(np.pi / BANDS * place)
+    return waves
+
+
+def _pocketsphinx() -> Any:
+    try:
+        import pocketsphinx
+    except ImportError as error:
+        raise SparkError(
+            "the recogniser is missing; pip install 'spark-mlx[nano]', or pocketsphinx"
+        ) from error
+    return pocketsphinx
