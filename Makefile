@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
 TINY := build/tiny
 
-.PHONY: say test test-full check format lint types clean
+NANO := build/nano
+
+.PHONY: say test test-full sanitize check format lint types nano nano-eval clean
 
 say: $(VENV)/.installed $(TINY)/config.json
 	@if [ -n "$$SPARK_MLX_MODEL" ] || $(BIN)/python -c "from spark_mlx import hub; hub.resolve(None)" 2>/dev/null; then \
@@ -23,6 +25,20 @@ test: $(VENV)/.installed
 
 test-full: $(VENV)/.installed
 	$(BIN)/python -m pytest -m full -s
+
+# The native code's tests with an extension that checks every access to memory, in a copy of the
+# package made of links.
+SANITIZE := build/sanitize
+sanitize: $(VENV)/.installed
+	rm -rf $(SANITIZE) && mkdir -p $(SANITIZE)/spark_mlx/native
+	CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover" \
+		$(BIN)/python setup.py -q build_ext --build-lib $(SANITIZE) --build-temp $(SANITIZE)/objects
+	ln -sf $(CURDIR)/spark_mlx/native/*.py $(SANITIZE)/spark_mlx/native/
+	ln -s $(filter-out $(CURDIR)/spark_mlx/native,$(wildcard $(CURDIR)/spark_mlx/*)) \
+		$(CURDIR)/convert $(CURDIR)/voices $(SANITIZE)/spark_mlx/
+	cd $(SANITIZE) && ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
+		$(CURDIR)/$(BIN)/python -m pytest $(CURDIR)/tests/test_native_decode.py \
+		$(CURDIR)/tests/test_cpu.py
 
 check: format lint types
 
@@ -48,6 +64,25 @@ $(TINY)/config.json: $(VENV)/.installed
 	rm -rf $(TINY) $(TINY)-checkpoint
 	$(BIN)/python examples/random_checkpoint.py tiny $(TINY)-checkpoint
 	$(BIN)/spark-mlx convert $(TINY)-checkpoint $(TINY) > build/tiny.log
+
+# Trains the model that comes with the package, from nothing: hours. Run again, it goes on from
+# where it was stopped. See docs/nano.md.
+nano: $(VENV)/.nano
+	$(BIN)/python examples/nano/corpus.py $(NANO)/sentences.jsonl --seed 0
+	$(BIN)/python examples/nano/render.py $(NANO)/sentences.jsonl $(NANO)/audio --hours 20
+	$(BIN)/python examples/nano/train_codec.py $(NANO)/audio $(NANO)/codec --export $(NANO)/model
+	$(BIN)/python examples/nano/train_lm.py $(NANO)/audio $(NANO)/lm --model $(NANO)/model
+	$(BIN)/python examples/nano/pack.py $(NANO)/model spark_mlx/nano voices
+
+# Measures it on sentences and voices it was never trained on.
+nano-eval: $(VENV)/.nano
+	test -d $(NANO)/audio || { $(BIN)/python examples/nano/corpus.py $(NANO)/sentences.jsonl --seed 0 && \
+		$(BIN)/python examples/nano/render.py $(NANO)/sentences.jsonl $(NANO)/audio --hours 0.1; }
+	$(BIN)/python examples/nano/evaluate.py spark_mlx/nano $(NANO)/audio $(NANO)/evaluation.json
+
+$(VENV)/.nano: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev,nano]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

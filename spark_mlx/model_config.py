@@ -42,6 +42,7 @@ class ModelConfig(Config):
         sample_rate: Hz, of everything the codec hears and says.
         reference_seconds: how much of a clip the speaker encoder hears.
         level_reference: whether a clip is brought to a common loudness first.
+        longest_piece: characters of a text that are spoken at once; longer ones are cut.
     """
 
     format_version: int
@@ -59,6 +60,7 @@ class ModelConfig(Config):
     wave_generator: WaveGeneratorConfig
     encoder: EncoderConfig
     wav2vec2: Wav2Vec2Config
+    longest_piece: int = 200
 
     @property
     def bicodec(self) -> BiCodecConfig:

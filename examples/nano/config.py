@@ -81,7 +81,7 @@ _SPEAKER = SpeakerConfig(
     perceiver_head_dim=32,
     perceiver_ff_mult=4,
 )
-_QUANTIZER = QuantizerConfig(input_dim=128, codebook_size=2048, codebook_dim=8)
+_QUANTIZER = QuantizerConfig(input_dim=128, codebook_size=4096, codebook_dim=8)
 
 NANO = ModelConfig(
     format_version=FORMAT_VERSION,
@@ -148,6 +148,8 @@ NANO = ModelConfig(
         layer_norm_eps=1e-5,
         mix_layers=(4,),
     ),
+    # Most sentences of the corpus have fewer than 80 characters; some are joined in pairs.
+    longest_piece=120,
 )
 
 

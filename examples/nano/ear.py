@@ -28,6 +28,8 @@ WINDOW, HOP, FFT = 400, 160, 512  # samples: 25 ms, every 10 ms
 BANDS, LOW, HIGH = 40, 100.0, 7000.0  # of the mel spectrum, in Hz
 CEPSTRA = 12  # from the second on: the first is loudness
 FLOOR_DB = 60.0  # below the loudest band of a clip nothing is told apart
+FRAMES, BAND = 120, 12  # of what is warped, and how far it may be warped
+DITHER = 100 / 32768  # of full scale: digital silence is nothing the recogniser was trained on
 F0_TOLERANCE = 0.05
 
 
@@ -56,36 +58,30 @@ def mfcc(samples: npt.ArrayLike) -> Floats:
 def distances(features: Floats, references: Sequence[Floats]) -> Floats:
     """features (F, C), references of (F_r, C) each → how far each one is (R,).
 
-    Dynamic time warping with Sakoe and Chiba's symmetric steps (1978, P = 0): a diagonal step
-    counts twice, so that the sum over F + F_r is a mean that does not depend on the lengths. All
-    references are warped at once, an anti-diagonal at a time.
+    All are stretched to 120 frames first, so that how fast someone speaks does not count; dynamic
+    time warping then finds the way through the rest. Steps are Sakoe and Chiba's symmetric ones
+    (1978, P = 0: a diagonal step counts twice) within 12 frames of the diagonal. All references are
+    warped at once, an anti-diagonal at a time.
     """
-    lengths = np.array([len(reference) for reference in references])
-    rows, columns = len(features), int(lengths.max())
-    count = len(references)
-    # cost[d, i] of anti-diagonal d is that of frames i and d - i; what is outside costs infinity.
-    cost = np.full((rows + columns - 1, rows, count), np.inf)
-    for r, reference in enumerate(references):
-        squares = (features**2).sum(1)[:, None] + (reference**2).sum(1)
-        apart = np.sqrt(np.maximum(squares - 2 * features @ reference.T, 0.0))
-        i, j = np.indices(apart.shape)
-        cost[i + j, i, r] = apart
-    ends = rows - 1 + lengths - 1
-    found = np.zeros(count)
-    outside = np.full((1, count), np.inf)
-    before = np.full((rows, count), np.inf)  # the anti-diagonal before, and that before it
-    last = before
-    for d in range(len(cost)):
-        here = cost[d]
-        above = np.concatenate([outside, last[:-1]])
-        corner = np.concatenate([outside, before[:-1]])
-        best = np.minimum(np.minimum(last, above) + here, corner + 2 * here)
-        if d == 0:
-            best[0] = 2 * here[0]
-        done = ends == d
-        found[done] = best[-1, done]
-        before, last = last, best
-    nearness: Floats = found / (rows + lengths)
+    mine = _stretched(features)
+    others = np.stack([_stretched(reference) for reference in references])  # (R, FRAMES, C)
+    # The two before the next anti-diagonal: column `BAND + i - j` belongs to frames i and j.
+    width = 2 * BAND + 1
+    last = np.full((len(others), width + 2), np.inf)
+    before = last.copy()
+    before[:, BAND + 1] = 0.0  # where the first diagonal step comes from
+    for d in range(2 * FRAMES - 1):
+        apart = np.arange(-BAND, BAND + 1)
+        apart = apart[(apart + d) % 2 == 0]
+        i, j = (d + apart) // 2, (d - apart) // 2
+        inside = (i >= 0) & (j >= 0) & (i < FRAMES) & (j < FRAMES)
+        i, j, at = i[inside], j[inside], apart[inside] + BAND + 1
+        cost = np.sqrt(np.sum((mine[i] - others[:, j]) ** 2, axis=2))
+        here = np.full_like(last, np.inf)
+        sideways = np.minimum(last[:, at - 1], last[:, at + 1]) + cost
+        here[:, at] = np.minimum(sideways, before[:, at] + 2 * cost)
+        before, last = last, here
+    nearness: Floats = last[:, BAND + 1] / (2 * FRAMES)
     return nearness
 
 
@@ -110,7 +106,8 @@ class Recogniser:
                 raise SparkError(f"the recogniser does not know {word!r}; leave its sentence out")
         pocketsphinx = _pocketsphinx()
         self._answers = {" ".join(words(sentence)): i for i, sentence in enumerate(sentences)}
-        # The beams are wider than the default ones: a grammar this small can afford it.
+        # Wide beams, which a grammar this small can afford. Its second pass, over a lattice, would
+        # give parts of sentences; and the mean of the cepstra is better known at the end.
         self._decoder = pocketsphinx.Decoder(
             hmm=pocketsphinx.get_model_path("en-us/en-us"),
             dict=pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"),
@@ -119,6 +116,9 @@ class Recogniser:
             beam=1e-80,
             wbeam=1e-60,
             pbeam=1e-80,
+            lw=1.0,
+            bestpath=False,
+            cmn="batch",
         )
         grammar = f"#JSGF V1.0; grammar g; public <s> = {' | '.join(self._answers)};"
         self._decoder.add_jsgf_string("sentences", grammar)
@@ -127,10 +127,11 @@ class Recogniser:
     def __call__(self, samples: npt.ArrayLike) -> int | None:
         """samples (N,) at 16 kHz, full scale one → the place of the sentence; None if none fits."""
         x = np.asarray(samples, dtype=np.float64)
-        peak = float(np.abs(x).max(initial=0.0))
-        pcm = np.rint(x * (0.9 * 32767 / max(peak, 1e-9))).astype(np.int16)
-        # Sentences in the grammar begin and end in silence.
-        pcm = np.pad(pcm, labels.RATE // 5)
+        x = 0.9 * x / max(float(np.abs(x).max(initial=0.0)), 1e-9)
+        # The sentences of the grammar begin and end in silence.
+        x = np.pad(x, labels.RATE // 5)
+        x += DITHER * np.random.default_rng(0).normal(size=len(x))
+        pcm = np.rint(np.clip(x, -1, 1) * 32767).astype(np.int16)
         self._decoder.start_utt()
         self._decoder.process_raw(pcm.tobytes(), full_utt=True)
         self._decoder.end_utt()
@@ -170,6 +171,16 @@ def f0_kept(original: npt.ArrayLike, copy: npt.ArrayLike) -> Kept:
     lost = voiced & (after == 0)
     counts = [int(np.count_nonzero(x)) for x in (voiced, near, voiced & ~near & ~lost, lost)]
     return Kept(*counts)
+
+
+def _stretched(features: Floats) -> Floats:
+    """(F, C) → (FRAMES, C), in between frames where need be."""
+    at = np.linspace(0, len(features) - 1, FRAMES)
+    left = np.minimum(at.astype(np.intp), max(len(features) - 2, 0))
+    right = np.minimum(left + 1, len(features) - 1)
+    weight = (at - left)[:, None]
+    stretched: Floats = (1 - weight) * features[left] + weight * features[right]
+    return stretched
 
 
 @lru_cache(maxsize=1)

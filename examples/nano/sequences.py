@@ -25,7 +25,6 @@ import numpy as np
 
 from data import Corpus, Meta
 from spark_mlx.codec.codec import Codec
-from spark_mlx.labels import LEVELS
 from spark_mlx.paths import write_whole
 from spark_mlx.text import clean
 from spark_mlx.tokens import Vocabulary
@@ -33,6 +32,8 @@ from spark_mlx.voice import Attributes
 
 # Of a hundred sentences, how many become a sequence of each kind.
 SHARES = {"clone": 45, "transcript": 25, "create": 30}
+# And how many of a hundred are two sentences in a row, so that longer texts are known as well.
+JOINED = 25
 # A reference is among so many neighbours in a list of the same voice, sorted by speed and pitch.
 NEIGHBOURS = 3
 
@@ -144,12 +145,19 @@ class Sequences:
         other = self._reference(i, rng)
         if other == i and kind == "transcript":
             kind = "clone"
-        return self.sequence(i, kind, other)
+        following = self._reference(i, rng) if rng.random() * 100 < JOINED else i
+        return self.sequence(i, kind, other, None if following == i else following)
 
-    def sequence(self, i: int, kind: str, other: int) -> tuple[list[int], list[int]]:
-        """Sentence i as a sequence of a kind, in the voice of sentence `other`."""
+    def sequence(
+        self, i: int, kind: str, other: int, following: int | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Sentence i, and another `following` it, as a sequence of a kind, in `other`'s voice."""
         vocabulary, sentence, text = self._vocabulary, self._sentences[i], self._texts[i]
-        spoken = [*vocabulary.semantic.ids(sentence.semantic_tokens), vocabulary.end]
+        tokens = sentence.semantic_tokens
+        if following is not None:
+            text = f"{text} {self._texts[following]}"
+            tokens = [*tokens, *self._sentences[following].semantic_tokens]
+        spoken = [*vocabulary.semantic.ids(tokens), vocabulary.end]
         voice = self._sentences[other].global_tokens
         if kind == "clone":
             return vocabulary.clone_prompt(text, voice), spoken
@@ -159,8 +167,8 @@ class Sequences:
         meta = sentence.meta
         attributes = Attributes(
             gender=meta["gender"],
-            pitch=LEVELS[meta["pitch_label"]],
-            speed=LEVELS[meta["speed_label"]],
+            pitch=meta["pitch_label"],
+            speed=meta["speed_label"],
             pitch_value=meta["pitch_value"],
             speed_value=meta["speed_value"],
         )

@@ -51,7 +51,7 @@ class Settings:
         judged_every: of how many steps the discriminators learn in one.
     """
 
-    steps: tuple[int, int, int] = (6000, 14_000, 12_000)
+    steps: tuple[int, int, int] = (900, 2200, 12_000)
     batch: int = 8
     seconds: float = 1.2
     rate: float = 6e-4
@@ -64,10 +64,11 @@ class Settings:
     mel_weight: float = 1.0
     log_weight: float = 0.5
     linear_weight: float = 0.5
+    phase_weight: float = 3.0
     waveform_weight: float = 0.1
     commitment_weight: float = 0.25
-    fooling_weight: float = 0.1
-    matching_weight: float = 0.3
+    fooling_weight: float = 0.2
+    matching_weight: float = 0.4
     judged_every: int = 2
     seed: int = 0
 
