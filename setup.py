@@ -10,7 +10,20 @@ extension = Extension(
     "spark_mlx.native._native",
     sources=[
         f"{NATIVE}/{name}.c"
-        for name in ("module", "blas", "gradient", "late", "pool", "product", "sound")
+        for name in (
+            "module",
+            "blas",
+            "decode",
+            "decode_draw",
+            "decode_kernel",
+            "decode_matrix",
+            "decode_python",
+            "gradient",
+            "late",
+            "pool",
+            "product",
+            "sound",
+        )
     ],
     depends=[
         f"{NATIVE}/{name}.h"
@@ -18,6 +31,12 @@ extension = Extension(
             "blas",
             "common",
             "curves",
+            "decode",
+            "decode_draw",
+            "decode_kernel",
+            "decode_lanes",
+            "decode_matrix",
+            "decode_python",
             "gradient",
             "late",
             "pool",

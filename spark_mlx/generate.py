@@ -12,8 +12,8 @@ from typing import cast
 
 import mlx.core as mx
 
-from spark_mlx.lm import Head, KVCache, Qwen2
-from spark_mlx.sampling import Sampling, sample
+from spark_mlx.lm import Qwen2
+from spark_mlx.sampling import MOST_DRAWS, Draws, Sampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +40,6 @@ class Stage:
         return (*self.candidates, *(() if self.end is None else (self.end,)))
 
 
-# Draws an answer can have at most. Each has a random key of its own, made at the start.
-MOST_DRAWS = 4096
-
-
 def generate(
     lm: Qwen2, prompt: Sequence[int], stages: Sequence[Stage], sampling: Sampling, key: mx.array
 ) -> Iterator[int]:
@@ -53,7 +49,7 @@ def generate(
     device never waits for Python. When the answer ends, one step too many has been started.
     """
     cache = lm.make_cache()
-    keys = mx.random.split(key, MOST_DRAWS)
+    draws = [Draws(key)]
     unread: mx.array | None = None
     x = lm.embed(mx.array([prompt]))
     step = 0
@@ -62,8 +58,8 @@ def generate(
             x = mx.concatenate([x, lm.embed(mx.array([stage.forced]))], axis=1)
         head = lm.head(stage.ids)
         for i in range(stage.count):
-            hidden = lm.hidden(x, cache)[:, -1]
-            drawn, x = _draw(head, hidden, stage, i, sampling, keys[step][None])
+            logits = _allowed(lm.logits(x, cache, head), stage, i)
+            drawn, x = head.draw(logits, sampling, draws, step)
             mx.async_eval(drawn, x)
             step += 1
             if unread is not None:
@@ -93,22 +89,20 @@ def generate_batch(
     """
     first = stages[0]
     head = lm.head(first.ids)
-    draws = mx.stack([mx.random.split(key, MOST_DRAWS) for key in keys])
+    draws = [Draws(key) for key in keys]
     longest = max(map(len, prompts))
-    starts = mx.array([longest - len(prompt) for prompt in prompts])
     caches = []
     rows = []
     for prompt in prompts:
         caches.append(lm.make_cache(start=longest - len(prompt)))
-        rows.append(lm.hidden(lm.embed(mx.array([prompt])), caches[-1])[:, -1])
+        rows.append(lm.logits(lm.embed(mx.array([prompt])), caches[-1], head))
         mx.async_eval(rows[-1])
-    cache = [KVCache.merge(layer) for layer in zip(*caches, strict=True)]
-    drawn, x = _draw(head, mx.concatenate(rows), first, 0, sampling, draws[:, 0])
+    batch = lm.batch(caches)
+    drawn, x = head.draw(_allowed(mx.concatenate(rows), first, 0), sampling, draws, 0)
     active = list(range(len(prompts)))
     for step in range(1, MOST_DRAWS):
-        mask = mx.arange(longest + step) >= starts[:, None]
-        hidden = lm.hidden(x, cache, mask[:, None, None])[:, -1]
-        following, x = _draw(head, hidden, first, step, sampling, draws[:, step])
+        logits = _allowed(batch.logits(x, head), first, step)
+        following, x = head.draw(logits, sampling, draws, step)
         mx.async_eval(following, x)
         ids = _read(drawn)
         yield from zip(active, ids, strict=True)
@@ -120,31 +114,18 @@ def generate_batch(
         if not going_on:
             return
         if len(going_on) < len(active):
-            kept = mx.array(going_on)
-            for layer in cache:
-                layer.keep(kept)
-            following, x, starts, draws = (a[kept] for a in (following, x, starts, draws))
+            batch.keep(going_on)
+            following, x = following[mx.array(going_on)], x[mx.array(going_on)]
+            draws = [draws[row] for row in going_on]
             active = [active[row] for row in going_on]
         drawn = following
 
 
-def _draw(
-    head: Head, hidden: mx.array, stage: Stage, step: int, sampling: Sampling, keys: mx.array
-) -> tuple[mx.array, mx.array]:
-    """The next id of each stream, and the same embedded.
-
-    Args:
-        hidden: (B, hidden_size).
-        keys: (B, 2).
-
-    Returns:
-        (B,) and (B, 1, hidden_size).
-    """
-    logits = head(hidden)
+def _allowed(logits: mx.array, stage: Stage, step: int) -> mx.array:
+    """Without the end, which stands last, as long as it may not come."""
     if stage.end is not None and step < stage.at_least:
-        logits = logits[:, :-1]
-    drawn = sample(logits, sampling, keys)
-    return head.candidates[drawn], head.embed(drawn)
+        return logits[:, :-1]
+    return logits
 
 
 def _read(drawn: mx.array) -> list[int]:

@@ -17,6 +17,7 @@ import mlx.nn as nn
 from spark_mlx import cpu
 from spark_mlx.config import Config
 from spark_mlx.layers import RotaryPositions, SiLU, attend
+from spark_mlx.sampling import Draws, Sampling, sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +159,7 @@ class Layer(nn.Module):
 class Qwen2(nn.Module):
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
+        self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         rotate = RotaryPositions(config.head_dim, config.rope_theta)
         self.layers = [Layer(config, rotate) for _ in range(config.num_hidden_layers)]
@@ -190,6 +192,14 @@ class Qwen2(nn.Module):
             x = layer(x, layer_cache, mask)
         return self.norm(x)
 
+    def logits(self, x: mx.array, cache: Sequence[KVCache], head: Head) -> mx.array:
+        """What `head` thinks follows the last token of x (1, T, hidden_size): (1, N)."""
+        return head(self.hidden(x, cache)[:, -1])
+
+    def batch(self, caches: Sequence[Sequence[KVCache]]) -> Batch:
+        """Single streams whose caches end at the same position, to go on together."""
+        return Batch(self, caches)
+
     def __call__(self, ids: mx.array, cache: Sequence[KVCache] | None = None) -> mx.array:
         """Logits over the whole vocabulary: ids (B, T) → (B, T, vocab_size)."""
         x = self.hidden(self.embed(ids), self.make_cache() if cache is None else cache)
@@ -204,6 +214,27 @@ class Qwen2(nn.Module):
                 mx.array(candidates),
             )
         return self._heads[candidates]
+
+
+class Batch:
+    """Several streams, of which each step takes one token each."""
+
+    def __init__(self, lm: Qwen2, caches: Sequence[Sequence[KVCache]]) -> None:
+        self._lm = lm
+        self._cache = [KVCache.merge(layer) for layer in zip(*caches, strict=True)]
+        self._starts = mx.array([cache[0].start for cache in caches])
+
+    def logits(self, x: mx.array, head: Head) -> mx.array:
+        """As `Qwen2.logits`: x (B, 1, hidden_size) → (B, N)."""
+        mask = mx.arange(self._cache[0].length + 1) >= self._starts[:, None]
+        return head(self._lm.hidden(x, self._cache, mask[:, None, None])[:, -1])
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drops all streams but `rows`."""
+        kept = mx.array(list(rows))
+        self._starts = self._starts[kept]
+        for layer in self._cache:
+            layer.keep(kept)
 
 
 class Head:
@@ -228,11 +259,23 @@ class Head:
                 "bits": layer.bits,
             }
         else:  # on a CPU a packed product is slower than a plain one
-            self._weight = _rows(layer, candidates)
+            self._weight = rows_of(layer, candidates)
         if layer is embedding and self._packed is None:
             self._embedded = self._weight
         else:
-            self._embedded = _rows(embedding, candidates)
+            self._embedded = rows_of(embedding, candidates)
+
+    def draw(
+        self, logits: mx.array, sampling: Sampling, draws: Sequence[Draws], step: int
+    ) -> tuple[mx.array, mx.array]:
+        """The next id of each stream, (B,), and the same embedded, (B, 1, hidden_size).
+
+        Args:
+            logits: (B, up to N).
+            draws: one for each stream, of which draw number `step` is made.
+        """
+        drawn = sample(logits, sampling, mx.stack([draw.key(step) for draw in draws]))
+        return self.candidates[drawn], self.embed(drawn)
 
     def embed(self, drawn: mx.array) -> mx.array:
         """Candidates by their place (B,) → what the model is fed next, (B, 1, hidden_size)."""
@@ -244,7 +287,7 @@ class Head:
         return hidden @ self._weight.T
 
 
-def _rows(layer: nn.Module, ids: mx.array) -> mx.array:
+def rows_of(layer: nn.Module, ids: mx.array) -> mx.array:
     """Some rows of a layer's matrix, unpacked: (N, hidden_size)."""
     if isinstance(layer, nn.QuantizedLinear):
         packed = (layer.weight[ids], layer.scales[ids], layer.biases[ids])

@@ -14,6 +14,7 @@ from mlx.utils import tree_unflatten
 from spark_mlx import cpu
 from spark_mlx.errors import ConfigError
 from spark_mlx.lm import Qwen2
+from spark_mlx.native.decoder import NativeQwen2, obstacle
 
 DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16}
 GROUP_SIZE = 64
@@ -31,14 +32,15 @@ def quantize(lm: Qwen2, bits: int) -> None:
     nn.quantize(lm, group_size=GROUP_SIZE, bits=bits, class_predicate=fits)
 
 
-def settle(lm: Qwen2, dtype: str | None = None) -> None:
-    """Brings a loaded model into what this device computes fastest, in place.
+def settle(lm: Qwen2, dtype: str | None = None) -> Qwen2:
+    """Brings a loaded model into what this device computes fastest.
 
-    On a CPU, MLX multiplies quantised weights some six times slower than OpenBLAS multiplies
-    float32 ones, so they are unpacked once; the embedding, of which a step reads a single row,
-    stays packed.
+    On a CPU the native extension takes its weights over, in the bits that they have. Where it
+    cannot, quantised layers are unpacked once: MLX multiplies with them some six times slower than
+    OpenBLAS with float32 ones. The embedding, of which a step reads a single row, stays packed.
 
     Args:
+        lm: the model, which is not to be used any more.
         dtype: "float32" or "bfloat16"; None for bfloat16 on a GPU and float32 on a CPU.
     """
     if dtype is None:
@@ -46,24 +48,42 @@ def settle(lm: Qwen2, dtype: str | None = None) -> None:
     if dtype not in DTYPES:
         raise ConfigError(f"the model computes in {' or '.join(DTYPES)}, not {dtype}")
     lm.set_dtype(DTYPES[dtype])
-    if cpu.in_use():
-        packed = [
-            (name, module)
-            for name, module in lm.named_modules()
-            if isinstance(module, nn.QuantizedLinear)
-        ]
-        # One by one, so that both forms of all of them are never in memory.
-        for name, module in packed:
-            lm.update_modules(tree_unflatten([(name, _unpacked(module))]))
     lm.eval()
+    if not cpu.in_use():
+        return lm
+    if _obstacle(lm) is None:
+        return NativeQwen2(lm)
+    packed = [
+        (name, module)
+        for name, module in lm.named_modules()
+        if isinstance(module, nn.QuantizedLinear)
+    ]
+    # One by one, so that both forms of all of them are never in memory.
+    for name, module in packed:
+        lm.update_modules(tree_unflatten([(name, _unpacked(module))]))
+    return lm
 
 
 def describe(lm: Qwen2) -> str:
-    """What the linear layers compute in, for `doctor`."""
+    """What the layers compute with, and on a CPU by what and why, for `doctor`."""
+    if isinstance(lm, NativeQwen2):
+        return f"{_bits(lm.bits)}, by native code"
     layer = lm.layers[0].mlp.gate_proj
-    if isinstance(layer, nn.QuantizedLinear):
-        return f"{layer.bits} bit"
-    return str(layer.weight.dtype).removeprefix("mlx.core.")
+    quantized = isinstance(layer, nn.QuantizedLinear)
+    weights = _bits(layer.bits) if quantized else str(layer.weight.dtype).rpartition(".")[2]
+    reason = _obstacle(lm) if cpu.in_use() else None
+    return weights if reason is None else f"{weights}, by MLX, because {reason}"
+
+
+def _obstacle(lm: Qwen2) -> str | None:
+    """Why native code cannot compute the layers, if it cannot."""
+    if lm.norm.weight.dtype != mx.float32:
+        return "native code computes in float32 only"
+    return obstacle(lm)
+
+
+def _bits(bits: int) -> str:
+    return "float32" if bits == 32 else f"{bits} bit"
 
 
 def _unpacked(module: nn.QuantizedLinear) -> nn.Linear:

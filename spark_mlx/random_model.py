@@ -246,8 +246,7 @@ def _random_lm(config: ModelConfig) -> Qwen2:
     # Still nothing is computed: a quantised layer is never whole in memory beside the others.
     if config.quantize is not None:
         quantize(lm, config.quantize)
-    settle(lm, config.dtype)
-    return _computed(lm)
+    return _computed(settle(lm, config.dtype))
 
 
 def _filled(module: Module) -> Module:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 
 import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
 
 from spark_mlx.errors import ConfigError
 
@@ -75,3 +77,35 @@ def sample(logits: mx.array, sampling: Sampling, keys: mx.array) -> mx.array:
     noise = mx.stack([mx.random.gumbel(kept.shape[1:], key=key) for key in keys])
     drawn = mx.argmax(kept + noise, axis=-1, keepdims=True)
     return mx.take_along_axis(indices, drawn, axis=-1)[:, 0]
+
+
+# Draws an answer can have at most. Each has a random key of its own, made at the start.
+MOST_DRAWS = 4096
+
+
+class Draws:
+    """What is random about the draws of one answer. It follows from the answer's key alone."""
+
+    _TOGETHER = 64
+
+    def __init__(self, key: mx.array) -> None:
+        self._keys = mx.random.split(key, MOST_DRAWS)
+        self._known: tuple[int, int] | None = None
+        self._noise: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
+
+    def key(self, step: int) -> mx.array:
+        """The key of a draw, (2,), for `sample`."""
+        return self._keys[step]
+
+    def noise(self, step: int, count: int) -> npt.NDArray[np.float32]:
+        """The Gumbel noise that `sample` draws with that key for `count` candidates, in memory.
+
+        It is computed for some dozens of steps at once.
+        """
+        run, place = divmod(step, self._TOGETHER)
+        if self._known != (run, count):
+            keys = self._keys[run * self._TOGETHER : (run + 1) * self._TOGETHER]
+            together = mx.vmap(lambda key: mx.random.gumbel((count,), key=key))
+            self._noise = np.array(together(keys))
+            self._known = (run, count)
+        return self._noise[place]

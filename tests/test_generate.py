@@ -4,14 +4,14 @@ import mlx.core as mx
 import pytest
 
 from spark_mlx.generate import Stage, generate, generate_batch
-from spark_mlx.lm import LMConfig, Qwen2
+from spark_mlx.lm import Head, LMConfig, Qwen2
 from spark_mlx.sampling import Sampling
 
 GREEDY = Sampling(temperature=0)
 KEY = mx.random.key(0)
 
 
-class CountingHead:
+class CountingHead(Head):
     def __init__(self, candidates: tuple[int, ...]) -> None:
         self.candidates = mx.array(candidates)
 
@@ -34,9 +34,9 @@ class CountingLM:
     def embed(self, ids: mx.array) -> mx.array:
         return ids[..., None].astype(mx.float32)
 
-    def hidden(self, x: mx.array, cache: list[None]) -> mx.array:
+    def logits(self, x: mx.array, cache: list[None], head: CountingHead) -> mx.array:
         self.fed.append(x[0, :, 0].astype(mx.int32).tolist())
-        return x
+        return head(x[:, -1])
 
     def head(self, candidates: tuple[int, ...]) -> CountingHead:
         return CountingHead(candidates)

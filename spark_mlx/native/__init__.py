@@ -1,10 +1,10 @@
-"""Fast products and codec layers for a plain CPU under Linux, where MLX brings none of its own.
+"""Fast products and layers for a plain CPU under Linux, where MLX brings none of its own.
 
 MLX's Linux wheel links the reference BLAS. The C extension in this folder answers in its place and
-hands products to OpenBLAS (the `scipy-openblas32` package), and it computes the layers of the codec
-that MLX leaves to one thread or to a scalar loop. It is best loaded before MLX looks its BLAS up,
-so `import spark_mlx` does that first of all; where MLX came first, its addresses are changed. On
-macOS none of this exists or is needed.
+hands products to OpenBLAS (the `scipy-openblas32` package). It also computes the layers of the
+codec that MLX leaves to one thread or to a scalar loop, and those of the language model in one go.
+It is best loaded before MLX looks its BLAS up, so `import spark_mlx` does that first of all; where
+MLX came first, its addresses are changed. On macOS none of this exists or is needed.
 """
 
 from __future__ import annotations

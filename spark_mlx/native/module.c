@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "blas.h"
+#include "decode_python.h"
 #include "gradient.h"
 #include "late.h"
 #include "pool.h"
@@ -238,4 +239,8 @@ static PyMethodDef methods[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_native", "Speech on a CPU.", -1, methods, NULL, NULL, NULL, NULL};
 
-PyMODINIT_FUNC PyInit__native(void) { return PyModule_Create(&definition); }
+PyMODINIT_FUNC PyInit__native(void) {
+    PyObject *module = PyModule_Create(&definition);
+    if (module != NULL && PyModule_AddFunctions(module, decode_methods) != 0) Py_CLEAR(module);
+    return module;
+}

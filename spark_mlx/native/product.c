@@ -204,6 +204,13 @@ void product_plain(int rows, int columns, int depth, const float *a, long a_row,
     }
 }
 
+void product_panel(int rows, int columns, int depth, const float *a, long a_row, const float *b,
+                   float *c, long c_row) {
+    panel(rows, 1, depth, a, a_row, 0, b, 0, c, c_row, columns);
+}
+
+int product_width(void) { return panel_width; }
+
 void product_turn(const float *x, long x_row, int frames, int channels, float *y, int y_row) {
     pack_panel(x, x_row, frames, channels, y, y_row);
 }

@@ -26,6 +26,12 @@ void product_add(const packed *p, int first, int step, int taps, int rows, const
 void product_plain(int rows, int columns, int depth, const float *a, long a_row, const float *b,
                    long b_row, float *c, long c_row);
 
+/* c (rows, columns) += a (rows, depth) · b (depth, width), a panel as wide as `product_width` says,
+   of which `columns` count. On the calling thread. */
+void product_panel(int rows, int columns, int depth, const float *a, long a_row, const float *b,
+                   float *c, long c_row);
+int product_width(void);
+
 /* Copies x (frames, channels) into y as (channels, frames), rows of y `y_row` floats apart. Rows of
    x lie `x_row` apart. What is left of a row of y becomes zero. */
 void product_turn(const float *x, long x_row, int frames, int channels, float *y, int y_row);
