@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import shutil
 import subprocess
@@ -26,6 +27,8 @@ SCRIPTS = {
     "look_ahead",
     "profile_sentence",
     "random_checkpoint",
+    "soak_daemon",
+    "soak_playback",
 }
 
 Run = Callable[..., str]
@@ -115,3 +118,35 @@ def test_look_ahead(run: Run) -> None:
     errors = [float(row[2]) for row in rows]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < -100  # dB: the whole receptive field is exact
+
+
+def test_soak_playback(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform != "linux" or ctypes.util.find_library("portaudio") is None:
+        pytest.skip("needs PortAudio on ALSA (apt install libportaudio2)")
+    (tmp_path / "asound.conf").write_text("pcm.!default { type null }\n")
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
+    lines = run("soak_playback", "--minutes", "0.02", "--stops", "2").splitlines()
+    figures = {line[:18].strip(): line[18:] for line in lines}
+    assert figures["played"].startswith("1.20 s in ")
+    assert figures["heard"] == "1.20 s"
+    assert figures["stops"] == "2"
+    stops = [float(figures[name].removesuffix(" ms")) for name in ("median stop", "slowest stop")]
+    latency = float(figures["output latency"].removesuffix(" ms"))
+    assert latency <= stops[0] <= stops[1]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or ctypes.util.find_library("portaudio") is None,
+    reason="needs PortAudio on ALSA (apt install libportaudio2)",
+)
+def test_soak_daemon(run: Run, tmp_path: Path) -> None:
+    short = "--minutes 0.2 --speed 20 --kills 2 --malformed 20 --losses 1 --restarts 1 --stops 3"
+    printed = run("soak_daemon", *short.split(), "--csv", "soak.csv")
+    assert "20, all refused" in printed
+    assert "clients killed     2" in printed
+    assert "daemon restarted   1 times" in printed
+    assert "stops              3" in printed
+    assert "fault" not in printed
+    header, *rows = (tmp_path / "soak.csv").read_text().splitlines()
+    assert header == "seconds,heard_s,memory_mb,sentences,fault"
+    assert float(rows[-1].split(",")[2]) > 10
