@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gc
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from spark_mlx.generate import Stage, generate, generate_batch
 from spark_mlx.machine import Machine, machine, peak_memory
 from spark_mlx.pipeline import SparkTTS
 from spark_mlx.sampling import Sampling
+from spark_mlx.stream import StreamDecoder
 from spark_mlx.voice import Voice
 
 SENTENCE = "The sun rises over the quiet hills, and a new day begins."
@@ -160,8 +162,12 @@ def run(
         measure(f"lm_{streams}", what, "tokens/s", rate)
     measure("decode", "codec decode", "s per s", bench.decode_a_second)
     sentence = f"a sentence of {bench.sentence_seconds:.3g} s"
-    # No part of a sentence is there before the whole is.
-    times = measure("first_audio", f"time to first audio, {sentence}", "s", bench.speak)
+    times = measure("whole_sentence", f"all of {sentence}", "s", bench.speak)
+    tell(f"stream {sentence}, then another")
+    bench.stream()
+    firsts, waits = zip(*(bench.stream() for _ in range(repeats)), strict=True)
+    note("first_audio", f"time to first audio of {sentence}, streamed", "s", *firsts)
+    note("waits", "silence that a player would need within two of them", "s", *waits)
     factors = (seconds / bench.sentence_seconds for seconds in times)
     note("real_time_factor", f"end to end, {sentence}", "s per s", *factors)
     note("peak_memory_speaking", "peak memory, speaking", "GB", peak_memory() / 1e9)
@@ -208,7 +214,7 @@ class _Bench:
 
     def prefill(self) -> float:
         """From a prompt to the first token drawn."""
-        return _seconds(lambda: self._draw(self.prompt, 1))
+        return _seconds(lambda: list(self._drawn(self.prompt, 1)))
 
     def tokens_a_second(self, streams: int) -> float:
         """Of all streams together, from when each has its first token."""
@@ -229,11 +235,32 @@ class _Bench:
         """From a sentence to all of its samples."""
 
         def work() -> None:
-            ids = self._draw(self.tts.prompt(SENTENCE, self.voice), self.work.sentence_tokens)
-            tokens = self.tts.vocabulary.semantic.codes(ids)
+            ids = self._drawn(self.tts.prompt(SENTENCE, self.voice))
+            tokens = self.tts.vocabulary.semantic.codes(list(ids))
             self.tts.codec.decode(self.voice.global_tokens, tokens)
 
         return _seconds(work)
+
+    def stream(self) -> tuple[float, float]:
+        """Two sentences, one after another, as `SparkTTS.stream` gives them.
+
+        Returns: seconds to the first samples; seconds that a player which starts with them runs
+        dry, within a sentence or between the two.
+        """
+        decode = self.tts.vocabulary.semantic.codes
+        start = time.perf_counter()
+        first = waited = heard = 0.0
+        for _ in range(2):
+            decoder = StreamDecoder(self.tts.codec, self.voice.global_tokens)
+            prompt = self.tts.prompt(SENTENCE, self.voice)
+            pushed = (decoder.push(decode([id_])) for id_ in self._drawn(prompt))
+            for samples in itertools.chain(pushed, map(StreamDecoder.finish, [decoder])):
+                if len(samples):
+                    now = time.perf_counter() - start
+                    first = first or now
+                    waited += max(0.0, now - (first + waited + heard))
+                    heard += len(samples) / self.tts.sample_rate
+        return first, waited
 
     def _streams(self, count: int) -> Iterator[object]:
         """One item for each token of as many equal streams."""
@@ -243,9 +270,10 @@ class _Bench:
             return generate(lm, self.prompt, [stage], Sampling(), keys[0])
         return generate_batch(lm, [self.prompt] * count, [stage] * count, Sampling(), keys)
 
-    def _draw(self, prompt: list[int], count: int) -> list[int]:
-        stage = Stage(self.tts.vocabulary.semantic.all(), count)
-        return list(generate(self.tts.lm, prompt, [stage], Sampling(), mx.random.key(0)))
+    def _drawn(self, prompt: list[int], count: int | None = None) -> Iterator[int]:
+        """The ids of an answer of `count` tokens, else of a sentence."""
+        stage = Stage(self.tts.vocabulary.semantic.all(), count or self.work.sentence_tokens)
+        return generate(self.tts.lm, prompt, [stage], Sampling(), mx.random.key(0))
 
 
 def _seconds(work: Callable[[], object]) -> float:

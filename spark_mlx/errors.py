@@ -36,9 +36,21 @@ class VoiceError(SparkError):
     """A saved voice is missing, damaged, or belongs to another codec."""
 
 
+class SubtitleError(SparkError):
+    """Subtitles cannot be written."""
+
+
 class PlaybackError(SparkError):
     """No sound can be played on this machine."""
 
 
+class DaemonError(SparkError):
+    """The daemon cannot run, cannot be reached, or refuses a request."""
+
+
 class GenerationError(SparkError):
     """The language model gave no usable speech."""
+
+
+class InstallError(SparkError):
+    """A part of the system is missing, or its settings cannot be written."""

@@ -54,7 +54,8 @@ _FOLDERS = {
     ("bfloat16", 8): "Spark-TTS-0.5B-bfloat16-8bit",
     ("bfloat16", 4): "Spark-TTS-0.5B-bfloat16-4bit",
 }
-_BUILT_IN = Path(__file__).parent / "nano"
+# The small model that comes with the package.
+BUILT_IN = Path(__file__).parent / "nano"
 
 
 def resolve(model: str | Path | None) -> Path:
@@ -78,8 +79,8 @@ def resolve(model: str | Path | None) -> Path:
             raise type(error)(f"${VARIABLE}: {error}") from error
     if downloaded := _downloaded():
         return downloaded
-    if (_BUILT_IN / CONFIG_FILE).is_file():
-        return _BUILT_IN
+    if (BUILT_IN / CONFIG_FILE).is_file():
+        return BUILT_IN
     raise ModelError(
         "there is no model on this machine yet; fetch the published one (3.9 GB) with: "
         "spark-mlx download"

@@ -37,6 +37,16 @@ def voices() -> Path:
     return _xdg("XDG_DATA_HOME", ".local/share") / "spark-mlx" / "voices"
 
 
+def state() -> Path:
+    """The folder of what is remembered from one time to the next, such as places in documents."""
+    chosen = _chosen()
+    if chosen is not None:
+        return chosen / "state"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "spark-mlx" / "state"
+    return _xdg("XDG_STATE_HOME", ".local/state") / "spark-mlx"
+
+
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes `data` to `path` so that the file is either complete or as it was before.
 

@@ -6,23 +6,24 @@ text → pieces → prompt ids → drawn ids → codes → samples
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 
-from spark_mlx import audio, cpu, guard, hub
+from spark_mlx import audio, cpu, guard, hub, pauses
 from spark_mlx import text as texts
 from spark_mlx.codec.codec import Codec, Samples
 from spark_mlx.errors import GenerationError
 from spark_mlx.generate import Stage, generate, generate_batch
 from spark_mlx.lm import Qwen2
 from spark_mlx.model_config import ModelConfig
-from spark_mlx.normalise import normalise
+from spark_mlx.normalise import replacements
 from spark_mlx.precision import quantize, settle
 from spark_mlx.sampling import Sampling
-from spark_mlx.speech import Speech
+from spark_mlx.speech import Sentence, Speech
 from spark_mlx.stream import LOOK_AHEAD, Chunk, StreamDecoder
 from spark_mlx.tokens import Vocabulary
 from spark_mlx.voice import Attributes, Voice
@@ -33,7 +34,8 @@ log = logging.getLogger(__name__)
 LM_FILE = "lm.safetensors"
 
 BATCH = 8  # pieces of a text that are written together
-PAUSE = 0.25  # seconds between the pieces of a long text
+# Seconds of silence before the first sound of a streamed piece; after more it is drawn again.
+LONGEST_ONSET = 1.0
 
 # Spoken by nobody: it only gives the model something to imagine the voice with.
 CREATION_TEXT = "The sun rises over the quiet hills, and a new day begins."
@@ -59,10 +61,10 @@ def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
     if config.quantize is not None:
         quantize(lm, config.quantize)
     load_weights(lm, folder / LM_FILE)
-    settle(lm, dtype)
-    plain = config.quantize is None and config.dtype == "float32"
-    if plain and cpu.in_use() and dtype != "bfloat16":
-        lm.embed_tokens = EmbeddingOnDisk(folder / LM_FILE, "embed_tokens.weight")
+    lm = settle(lm, dtype)
+    if config.dtype == "float32" and cpu.in_use() and dtype != "bfloat16":
+        bits = getattr(lm.embed_tokens, "bits", None)
+        lm.embed_tokens = EmbeddingOnDisk(folder / LM_FILE, "embed_tokens", bits)
     return SparkTTS(config, vocabulary, lm, codec)
 
 
@@ -209,11 +211,22 @@ class SparkTTS:
         """
         sampling = Sampling(temperature, top_k, top_p)
         pieces, voice = self._prepare(text, voice, sampling)
-        spoken, warnings = self._speak(pieces, voice, sampling, seed, progress)
-        parts = [spoken[0]]
-        for samples in spoken[1:]:
-            parts += [self._pause(), samples]
-        return Speech(np.concatenate(parts), self.sample_rate, warnings)
+        spoken, warnings = self._speak(
+            [piece.spoken for piece in pieces], voice, sampling, seed, progress
+        )
+        parts: list[Samples] = []
+        sentences: list[Sentence] = []
+        done = 0
+        for i, (piece, samples) in enumerate(zip(pieces, spoken, strict=True)):
+            if i:
+                boundary = pieces[i - 1].boundary
+                parts.append(pauses.pause(spoken[i - 1], samples, boundary, self.sample_rate))
+                done += len(parts[-1])
+            start, done = done, done + len(samples)
+            times = start / self.sample_rate, done / self.sample_rate
+            sentences.append(Sentence(piece.text, piece.span, *times))
+            parts.append(samples)
+        return Speech(np.concatenate(parts), self.sample_rate, warnings, tuple(sentences))
 
     def stream(
         self,
@@ -225,56 +238,122 @@ class SparkTTS:
         top_p: float = 0.95,
         seed: int = 0,
         look_ahead: int | None = LOOK_AHEAD,
+        stop: threading.Event | None = None,
     ) -> Iterator[Chunk]:
         """Speaks a text while the model still writes; the chunks joined are the speech.
 
         The pieces of a long text come one after another, and what has been given cannot be taken
-        back: an answer that does not end is cut off and logged, not drawn again.
+        back: an answer that does not end is cut off, not drawn again, and its last chunk carries
+        a warning. One that begins with a second of silence has given nothing yet, and is.
+
+        MLX wants a model to be used in the thread that loaded it, so `load` in the thread that
+        takes the chunks. `live.play` does that.
 
         Args:
             look_ahead: how many codes behind a chunk are waited for; None for as many as make the
                 samples those of the whole decode. The others are those of `say`.
+            stop: may be set in any thread; the chunks then end within the time of one code.
 
         Raises:
             As `say`, but GenerationError.
         """
         sampling = Sampling(temperature, top_k, top_p)
         pieces, voice = self._prepare(text, voice, sampling)
+        stop = stop or threading.Event()
+        rate = self.sample_rate
+        kept = int(pauses.LONGEST * rate)
+        last: int | None = None  # the last piece that had a sound
+        tail = np.zeros(0, dtype=np.float32)
         spoken = 0
         for i, piece in enumerate(pieces):
-            for samples in self._stream_piece(piece, i, voice, sampling, seed, look_ahead):
-                start = spoken / self.sample_rate
-                yield Chunk(samples, self.sample_rate, start, i, piece)
+            if stop.is_set():
+                return
+            place = (piece.sentence, piece.text, piece.span, piece.spoken)
+            for samples, warning in self._stream_piece(
+                piece.spoken, i, voice, sampling, seed, look_ahead, stop
+            ):
+                if len(samples) and last is not None and last != i:
+                    before = pieces[last]
+                    boundary = max(passed.boundary for passed in pieces[last:i])
+                    silence = pauses.pause(tail, samples, boundary, rate)
+                    if len(silence):
+                        where = (before.sentence, before.text, before.span, before.spoken)
+                        yield Chunk(silence, rate, spoken / rate, last, *where, pause=True)
+                    spoken += len(silence)
+                    tail = tail[:0]
+                yield Chunk(samples, rate, spoken / rate, i, *place, warning=warning)
                 spoken += len(samples)
-            if i + 1 < len(pieces):
-                pause = self._pause()
-                yield Chunk(pause, self.sample_rate, spoken / self.sample_rate, i, piece)
-                spoken += len(pause)
+                tail = np.concatenate([tail, samples])[-kept:]
+                last = i if len(samples) else last
 
     def _stream_piece(
         self,
-        piece: str,
+        spoken: str,
         index: int,
         voice: Voice,
         sampling: Sampling,
         seed: int,
         look_ahead: int | None,
-    ) -> Iterator[Samples]:
-        """The samples of one piece of text, as they are settled."""
+        stop: threading.Event,
+    ) -> Iterator[tuple[Samples, str]]:
+        """The samples of one piece of text, as they are settled, and a warning with the last."""
+        for attempt in range(guard.RETRIES + 1):
+            key = _key(seed + attempt, index)
+            answer = self._stream_answer(spoken, voice, sampling, key, look_ahead, stop)
+            final = attempt == guard.RETRIES
+            onset = self._onset(answer, float("inf") if final else LONGEST_ONSET)
+            if stop.is_set():
+                return
+            if onset is not None:
+                yield onset
+                yield from answer
+                return
+            log.info("seed %d: silence at the beginning of %r", seed + attempt, spoken)
+        yield (
+            np.zeros(0, dtype=np.float32),
+            f"nothing but silence in {_shortened(spoken)}, {guard.RETRIES + 1} times",
+        )
+
+    def _onset(
+        self, answer: Iterator[tuple[Samples, str]], longest: float
+    ) -> tuple[Samples, str] | None:
+        """An answer up to its first sound; None if that is `longest` seconds away, or nowhere."""
+        held: list[Samples] = []
+        for samples, warning in answer:
+            held.append(samples)
+            if not pauses.is_silent(samples, self.sample_rate):
+                return np.concatenate(held), warning
+            if sum(map(len, held)) > longest * self.sample_rate:
+                break
+        return None
+
+    def _stream_answer(
+        self,
+        spoken: str,
+        voice: Voice,
+        sampling: Sampling,
+        key: mx.array,
+        look_ahead: int | None,
+        stop: threading.Event,
+    ) -> Iterator[tuple[Samples, str]]:
+        """The samples of one answer, as they are settled, and a warning with the last of them."""
         decoder = StreamDecoder(self.codec, voice.global_tokens, look_ahead)
-        prompt, stage = self.prompt(piece, voice), self._speech_stage(piece)
+        prompt, stage = self.prompt(spoken, voice), self._speech_stage(spoken)
         id_ = None
-        for id_ in generate(self.lm, prompt, [stage], sampling, _key(seed, index)):
+        for id_ in generate(self.lm, prompt, [stage], sampling, key):
+            if stop.is_set():
+                return
             if id_ == stage.end:
                 break
             samples = decoder.push(self.vocabulary.semantic.codes([id_]))
             if len(samples):
-                yield samples
+                yield samples, ""
+        warning = ""
         if id_ != stage.end:
-            log.info("seed %d: no end, and was cut off, in %r", seed, piece)
+            warning = f"no end, and was cut off, in {_shortened(spoken)}"
         rest = decoder.finish()
-        if len(rest):
-            yield rest
+        if len(rest) or warning:
+            yield rest, warning
 
     def prompt(self, text: str, voice: Voice) -> list[int]:
         """The ids that ask for `text` in this voice, up to where its semantic tokens follow."""
@@ -289,9 +368,12 @@ class SparkTTS:
 
     def _prepare(
         self, text: str, voice: Voice | None, sampling: Sampling
-    ) -> tuple[list[str], Voice]:
-        """The pieces of a text as they are spoken, and a voice that this model can speak with."""
-        pieces = texts.split(normalise(texts.clean(text)))
+    ) -> tuple[list[texts.Piece], Voice]:
+        """The pieces of a text, and a voice that this model can speak with."""
+        tidy = texts.tidy(text)
+        pieces = texts.pieces(
+            text, tidy.replace(replacements(tidy.text)), self.config.longest_piece
+        )
         if voice is None:
             voice = self.create_voice(sampling=sampling)
         voice.check(
@@ -301,10 +383,6 @@ class SparkTTS:
             self.codec.semantic_codes,
         )
         return pieces, voice
-
-    def _pause(self) -> Samples:
-        """The silence between two pieces."""
-        return np.zeros(int(PAUSE * self.sample_rate), dtype=np.float32)
 
     def _speak(
         self,

@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from spark_mlx import audio
+from spark_mlx.errors import AudioError
+from spark_mlx.places import Span
+
+if TYPE_CHECKING:
+    from spark_mlx.stream import Chunk
+
+
+class Sentence(NamedTuple):
+    """What was spoken in one go: a sentence, a few very short ones, or a part of a long one.
+
+    Attributes:
+        text: in the words of the text that was given.
+        span: their first character in that text, and the one after their last.
+        start, end: seconds from the beginning of the speech.
+    """
+
+    text: str
+    span: Span
+    start: float
+    end: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,16 +38,36 @@ class Speech:
         samples: float32 (N,), full scale -1 … 1.
         sample_rate: in Hz.
         warnings: what went less than well and can be heard, a sentence each.
+        sentences: what was spoken when, in order; the pauses between them are left out.
     """
 
     samples: audio.Samples
     sample_rate: int
     warnings: tuple[str, ...] = ()
+    sentences: tuple[Sentence, ...] = ()
 
     @property
     def duration(self) -> float:
         """Length in seconds."""
         return len(self.samples) / self.sample_rate
+
+    def at_rate(self, rate: float) -> Speech:
+        """The same speech, 0.5 to 3 times as fast, at its own pitch.
+
+        Raises:
+            AudioError: the rate is another.
+        """
+        if rate == 1:
+            return self
+        from spark_mlx.stretch import FASTEST, SLOWEST, Stretch  # not needed at its own speed
+
+        if not SLOWEST <= rate <= FASTEST:
+            raise AudioError(f"speech has a rate of {SLOWEST:g} to {FASTEST:g}, not {rate:g}")
+        samples = Stretch(self.sample_rate).process(self.samples, rate, last=True)
+        sentences = tuple(
+            one._replace(start=one.start / rate, end=one.end / rate) for one in self.sentences
+        )
+        return replace(self, samples=samples, sentences=sentences)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a wav, flac, mp3 or ogg file, by the ending of `path`.
@@ -44,3 +86,21 @@ class Speech:
         from spark_mlx import player  # not needed to save a file
 
         player.play(self.samples, self.sample_rate)
+
+
+def sentences(chunks: Iterable[Chunk]) -> tuple[Sentence, ...]:
+    """The sentences of chunks from `SparkTTS.stream`, with their times, as `Speech` has them.
+
+    A piece of which there are no samples is left out.
+    """
+    found: dict[int, Sentence] = {}
+    for chunk in chunks:
+        note(found, chunk)
+    return tuple(found.values())
+
+
+def note(found: dict[int, Sentence], chunk: Chunk) -> None:
+    """Adds a chunk to the sentences found so far, by their pieces; for who keeps no chunks."""
+    if not chunk.pause and len(chunk.samples):
+        start = found[chunk.piece].start if chunk.piece in found else chunk.start
+        found[chunk.piece] = Sentence(chunk.text, chunk.span, start, chunk.end)

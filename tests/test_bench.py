@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from spark_mlx.bench import Work, run
 from spark_mlx.cli import main
 from spark_mlx.convert.configs import read_configs
 from spark_mlx.errors import ConfigError
+from spark_mlx.lm import Batch
 from spark_mlx.machine import machine, peak_memory
 from spark_mlx.pipeline import SparkTTS
 from spark_mlx.random_model import FULL, random_tts, tokenizer_json
@@ -28,7 +30,9 @@ MEASURED = [
     "lm_4",
     "lm_8",
     "decode",
+    "whole_sentence",
     "first_audio",
+    "waits",
     "real_time_factor",
     "peak_memory_speaking",
     "clone",
@@ -125,14 +129,14 @@ def test_each_is_measured_as_often_as_asked() -> None:
     assert [measurement.name for measurement in results.measurements] == expected
     for measurement in results.measurements:
         assert len(measurement.values) == (1 if "memory" in measurement.name else 2)
-        assert all(value > 0 for value in measurement.values)
+        assert all(value > 0 or measurement.name == "waits" for value in measurement.values)
     whats = [measurement.what for measurement in results.measurements]
-    assert told == [what for what in whats if what in told]
-    assert len(told) == 8
+    assert [what for what in told if what in whats] == [what for what in whats if what in told]
+    assert len(told) == 9
     by_name = {measurement.name: measurement for measurement in results.measurements}
     seconds = LITTLE.sentence_tokens / 50
     for audio, factor in zip(
-        by_name["first_audio"].values, by_name["real_time_factor"].values, strict=True
+        by_name["whole_sentence"].values, by_name["real_time_factor"].values, strict=True
     ):
         assert factor == pytest.approx(audio / seconds)
     assert (results.model, results.dtype, results.quantize) == ("mine", "float32", None)
@@ -140,13 +144,22 @@ def test_each_is_measured_as_often_as_asked() -> None:
 
 def test_every_stream_draws_its_tokens(random: SparkTTS, monkeypatch: pytest.MonkeyPatch) -> None:
     fed: list[tuple[int, ...]] = []
-    hidden = random.lm.hidden
+    begin = random.lm.batch
 
-    def spy(x: mx.array, *others: Any) -> mx.array:
-        fed.append(x.shape[:2])
-        return hidden(x, *others)
+    def spied(logits: Callable[..., mx.array]) -> Callable[..., mx.array]:
+        def spy(x: mx.array, *others: Any) -> mx.array:
+            fed.append(x.shape[:2])
+            return logits(x, *others)
 
-    monkeypatch.setattr(random.lm, "hidden", spy)
+        return spy
+
+    def batch(caches: list[Any]) -> Batch:
+        begun = begin(caches)
+        monkeypatch.setattr(begun, "logits", spied(begun.logits))
+        return begun
+
+    monkeypatch.setattr(random.lm, "logits", spied(random.lm.logits))
+    monkeypatch.setattr(random.lm, "batch", batch)
     run(lambda: random, repeats=1, time_load=False, work=LITTLE)
     assert (1, LITTLE.prompt_tokens) in fed
     # A run to warm up and one that counts; the first token comes with the prompt.

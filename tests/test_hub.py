@@ -275,7 +275,7 @@ def test_the_environment_names_the_default(model: Path, monkeypatch: pytest.Monk
 
 
 def test_no_model_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(hub, "_BUILT_IN", tmp_path)
+    monkeypatch.setattr(hub, "BUILT_IN", tmp_path)
     for model in (None, hub.REPO):
         with pytest.raises(ModelError, match="spark-mlx download"):
             hub.resolve(model)
@@ -284,7 +284,7 @@ def test_no_model_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 def test_the_built_in_model_is_the_last_resort(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_BUILT_IN", model)
+    monkeypatch.setattr(hub, "BUILT_IN", model)
     assert hub.resolve(None) == model
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import mlx.core as mx
 import numpy as np
 import pytest
 
 import spark_mlx
 from conftest import REFERENCE, Arrays
-from spark_mlx import pipeline
+from spark_mlx import pauses, pipeline
 from spark_mlx.errors import (
     AudioError,
     ConfigError,
@@ -21,6 +24,8 @@ from spark_mlx.errors import (
 )
 from spark_mlx.generate import Stage
 from spark_mlx.pipeline import SparkTTS
+from spark_mlx.speech import sentences
+from spark_mlx.text import Boundary
 from spark_mlx.voice import Voice
 
 CLIP = REFERENCE / "short.wav"
@@ -215,6 +220,144 @@ def test_streaming_starts_before_the_model_has_written(
     next(chunks)
     assert written == 14
     assert sum(len(chunk.samples) for chunk in chunks) == (80 - 10) * tts.config.hop
+
+
+LETTER = (
+    "Dear\u00ad Tom, it costs $5.\r\n\r\n"
+    "A second paragraph begins here. With a second sentence, which it has.\n"
+    "好的，我们明天早上九点再见。"
+)
+HOP = 320
+TONE = (0.3 * np.sin(np.arange(HOP) * 0.3)).astype(np.float32)
+
+
+def saying(
+    tts: SparkTTS, monkeypatch: pytest.MonkeyPatch, answers: Sequence[str] = ("." + "o" * 40,)
+) -> list[int]:
+    """Makes the model answer so, in turn: `.` is a code of silence, `o` one of sound, `…` no end.
+
+    Returns:
+        The seeds of the answers, as random keys.
+    """
+    keys: list[int] = []
+
+    def ids(key: mx.array) -> Iterator[int]:
+        answer = answers[min(len(keys), len(answers) - 1)]
+        keys.append(key.tolist()[-1])
+        yield from (tts.vocabulary.semantic.id(".o".index(c)) for c in answer.rstrip("…"))
+        if not answer.endswith("…"):
+            yield tts.vocabulary.end
+
+    def generate(lm: object, prompt: object, stages: object, _: object, key: mx.array) -> object:
+        return ids(key)
+
+    def generate_batch(
+        lm: object, prompts: object, stages: object, _: object, keys: list[mx.array]
+    ) -> Iterator[tuple[int, int]]:
+        for i, key in enumerate(keys):
+            yield from ((i, id_) for id_ in ids(key))
+
+    def decode(voice: object, tokens: Sequence[int]) -> np.ndarray:
+        return np.concatenate([np.zeros(0, np.float32), *(code * TONE for code in tokens)])
+
+    monkeypatch.setattr(pipeline, "generate", generate)
+    monkeypatch.setattr(pipeline, "generate_batch", generate_batch)
+    monkeypatch.setattr(tts.codec, "decode", decode)
+    return keys
+
+
+def test_sentences_know_their_places_and_times(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(tts, monkeypatch)
+    sentences = tts.say(LETTER, voice=voice).sentences
+    assert [sentence.text for sentence in sentences] == [
+        "Dear\u00ad Tom, it costs $5.",
+        "A second paragraph begins here.",
+        "With a second sentence, which it has.",
+        "好的，我们明天早上九点再见。",
+    ]
+    assert [LETTER[slice(*sentence.span)] for sentence in sentences] == [s.text for s in sentences]
+    assert [s.end - s.start for s in sentences] == pytest.approx([41 * 0.02] * 4)
+    gaps = [b.start - a.end for a, b in itertools.pairwise(sentences)]
+    # Each answer begins with 20 ms of silence, which count.
+    paragraph, sentence = (pauses.PAUSES[b] - 0.02 for b in (Boundary.PARAGRAPH, Boundary.SENTENCE))
+    assert gaps == pytest.approx([paragraph, sentence, paragraph])
+
+
+def test_a_stream_is_what_say_says(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(tts, monkeypatch, ["." * 12 + "o" * 300 + "."])
+    speech = tts.say(LETTER, voice=voice)
+    chunks = list(tts.stream(LETTER, voice=voice))
+    assert np.array_equal(np.concatenate([chunk.samples for chunk in chunks]), speech.samples)
+    assert sentences(chunks) == speech.sentences
+    by_piece = {chunk.piece: chunk for chunk in chunks}
+    assert by_piece[0].spoken == "Dear Tom, it costs five dollars."
+    assert [by_piece[i].sentence for i in range(4)] == [0, 1, 2, 3]
+    assert all(LETTER[slice(*chunk.span)] == chunk.text for chunk in chunks)
+    assert [chunk.piece for chunk in chunks if chunk.pause] == [0, 1, 2]
+    assert not any(chunk.samples.any() for chunk in chunks if chunk.pause)
+    for before, after in itertools.pairwise(chunks):
+        assert before.end == pytest.approx(after.start)
+
+
+def test_a_streamed_answer_that_begins_with_silence_is_drawn_again(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = saying(tts, monkeypatch, ["." * 200 + "o", "." * 20, "..." + "o" * 40])
+    chunks = list(tts.stream("Good morning.", voice=voice))
+    assert len(set(keys)) == 3
+    assert sum(len(chunk.samples) for chunk in chunks) == 43 * HOP
+    assert not any(chunk.warning for chunk in chunks)
+
+
+def test_a_late_beginning_is_better_than_none(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = saying(tts, monkeypatch, ["." * 200 + "o"])
+    chunks = list(tts.stream("Good morning.", voice=voice))
+    assert len(keys) == 3
+    assert sum(len(chunk.samples) for chunk in chunks) == 201 * HOP
+
+
+def test_a_streamed_piece_without_sound_is_reported(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(tts, monkeypatch, ["o" * 40, *["." * 20] * 3, "o" * 40])
+    text = "This is the first one. This is the second.\nThis is the third."
+    chunks = list(tts.stream(text, voice=voice))
+    warnings = [(chunk.piece, chunk.warning) for chunk in chunks if chunk.warning]
+    assert warnings == [(1, "nothing but silence in 'This is the second.', 3 times")]
+    assert [sentence.text for sentence in sentences(chunks)] == [
+        "This is the first one.",
+        "This is the third.",
+    ]
+    (pause,) = (chunk for chunk in chunks if chunk.pause)
+    assert pause.piece == 0
+    assert len(pause.samples) == pauses.PAUSES[Boundary.PARAGRAPH] * tts.sample_rate
+
+
+def test_a_streamed_answer_without_end_is_reported(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(tts, monkeypatch, ["o" * 40 + "…"])
+    *rest, last = tts.stream("Good morning.", voice=voice)
+    assert last.warning == "no end, and was cut off, in 'Good morning.'"
+    assert not any(chunk.warning for chunk in rest)
+
+
+def test_a_stream_can_be_stopped(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = saying(tts, monkeypatch)
+    stop = threading.Event()
+    stream = tts.stream(LETTER, voice=voice, stop=stop)
+    next(stream)
+    stop.set()
+    assert list(stream) == []
+    assert len(keys) == 1
 
 
 # Answers that go wrong. `generate_batch` is replaced, the rest is real.

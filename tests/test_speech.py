@@ -9,7 +9,8 @@ import pytest
 
 from spark_mlx import audio, player
 from spark_mlx.errors import AudioError
-from spark_mlx.speech import Speech
+from spark_mlx.speech import Sentence, Speech, sentences
+from spark_mlx.stream import Chunk
 
 SPEECH = Speech(np.linspace(-1, 1, 8_000, dtype=np.float32), 16_000, ("too short",))
 
@@ -17,6 +18,29 @@ SPEECH = Speech(np.linspace(-1, 1, 8_000, dtype=np.float32), 16_000, ("too short
 def test_duration() -> None:
     assert SPEECH.duration == 0.5
     assert SPEECH.warnings == ("too short",)
+
+
+def test_at_rate() -> None:
+    said = Speech(SPEECH.samples, 16_000, ("late",), (Sentence("Hi.", (0, 3), 0.1, 0.5),))
+    assert said.at_rate(1) is said
+    fast = said.at_rate(2)
+    assert fast.duration == pytest.approx(0.25, abs=0.01)
+    assert fast.sentences == (Sentence("Hi.", (0, 3), 0.05, 0.25),)
+    assert fast.warnings == ("late",)
+    with pytest.raises(AudioError, match=r"0\.5 to 3, not 3\.5"):
+        said.at_rate(3.5)
+
+
+def test_sentences_of_chunks() -> None:
+    def chunk(start: float, piece: int, seconds: float, pause: bool = False) -> Chunk:
+        samples = np.zeros(int(seconds * 100), dtype=np.float32)
+        return Chunk(samples, 100, start, piece, 0, f"s{piece}", (piece, piece + 1), "s", pause)
+
+    chunks = [chunk(0, 0, 1), chunk(1, 0, 0.5), chunk(1.5, 0, 0.5, pause=True), chunk(2, 1, 1)]
+    assert sentences([*chunks, chunk(3, 2, 0)]) == (
+        Sentence("s0", (0, 1), 0, 1.5),
+        Sentence("s1", (1, 2), 2, 3),
+    )
 
 
 def test_save(tmp_path: Path) -> None:

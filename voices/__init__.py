@@ -61,6 +61,12 @@ def find(name_or_path: str | os.PathLike[str]) -> Voice:
     return Voice.load(_entry(str(name_or_path)).path)
 
 
+def preset(codec: str) -> Voice | None:
+    """The first of the presets that belong to a codec, by its fingerprint; None without any."""
+    presets = (Voice.load(entry.path) for entry in listing() if entry.preset)
+    return next((voice for voice in presets if voice.codec == codec), None)
+
+
 def save(voice: Voice, overwrite: bool = False) -> Path:
     """Keeps a voice under its name among the user's own, and returns the file.
 

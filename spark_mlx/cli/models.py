@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 
-from spark_mlx import hub
+from spark_mlx import hub, paths
 from spark_mlx.pipeline import SparkTTS, load
 
 
 def load_model(args: argparse.Namespace) -> SparkTTS:
     """The model that `--model` and `--dtype` ask for."""
     return load(args.model, dtype=args.dtype)
+
+
+def mention_built_in(args: argparse.Namespace) -> None:
+    """Says, the first time, that the small model speaks and how to get the real one."""
+    if hub.resolve(args.model) != hub.BUILT_IN:
+        return
+    mark = paths.state() / "nano-mentioned"
+    if mark.exists():
+        return
+    print(
+        "spark-mlx: this is nano, the small model that comes with spark-mlx, with the voices of "
+        "espeak-ng; for Spark-TTS itself: spark-mlx download",
+        file=sys.stderr,
+    )
+    with contextlib.suppress(OSError):  # then it is said again
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
 
 
 def download(args: argparse.Namespace) -> int:

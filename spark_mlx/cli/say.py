@@ -3,60 +3,129 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import threading
+import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from spark_mlx import audio, player, voices
-from spark_mlx.cli.models import load_model
-from spark_mlx.errors import TextError, UsageError
+from spark_mlx import audio, live, player, subtitles, voices
+from spark_mlx import text as texts
+from spark_mlx.cli.models import load_model, mention_built_in
+from spark_mlx.cli.screen import Bar, Marker
+from spark_mlx.cli.voice import list_ as list_voices
+from spark_mlx.errors import SubtitleError, TextError, UsageError
 from spark_mlx.pipeline import SparkTTS
+from spark_mlx.speech import Sentence
+from spark_mlx.stream import Chunk
 from spark_mlx.voice import Voice
+
+# As for macOS's say: words a minute. This many are the voice's own speed.
+OWN_SPEED, SLOWEST, FASTEST = 180, 90, 540
 
 
 def say(args: argparse.Namespace) -> int:
+    if args.voice == "?":
+        return list_voices(args)
+    if args.audio_device == "?":
+        return _list_devices()
     # What can be refused is refused before the work is done.
     _check_options(args)
-    if args.output is None:
-        player.output()
-    elif args.output != "-":
-        audio.check_ending(args.output)
     text = _read_text(args)
+    texts.clean(text)
+    mention_built_in(args)
+    if args.output is None:
+        _check_device(args)
+        _aloud(args, text)
+        return 0
+    if args.output != "-":
+        audio.check_ending(args.output)
+    _into_file(args, text)
+    return 0
+
+
+def _aloud(args: argparse.Namespace, text: str) -> None:
+    """Plays what is written meanwhile."""
+
+    def make(stop: threading.Event) -> Iterable[Chunk]:
+        tts = load_model(args)
+        return tts.stream(text, _voice(tts, args), **_sampling(args), stop=stop)
+
+    with contextlib.ExitStack() as screen:
+        watchers: list[live.Watch] = []
+        if args.interactive:
+            watchers.append(screen.enter_context(Marker(sys.stdout)))
+        if args.progress:
+            watchers.append(screen.enter_context(Bar(len(text), sys.stderr)))
+
+        def watch(chunk: Chunk, position: float) -> None:
+            for watcher in watchers:
+                watcher(chunk, position)
+
+        report = live.play(
+            make,
+            device=args.audio_device,
+            rate=_rate(args),
+            watch=watch if watchers else None,
+        )
+    _write_subtitles(args, report.sentences, _rate(args))
+    _warn(report.warnings)
+    if args.verbose:
+        _tell(
+            f"ready after {report.loading:.2f} s, first samples {report.first:.2f} s later; "
+            f"{report.underruns} underruns, {report.waits} waits"
+        )
+        _tell_speed(report.duration, report.writing)
+
+
+def _into_file(args: argparse.Namespace, text: str) -> None:
+    """Writes a sound file, or a wav to stdout."""
+    begun = time.perf_counter()
     tts = load_model(args)
     voice = _voice(tts, args)
-    with tqdm(unit="piece", leave=False, disable=None, file=sys.stderr) as bar:
+    ready = time.perf_counter()
+    hidden = False if args.progress else None  # None: where stderr is no terminal
+    with tqdm(unit="piece", leave=False, disable=hidden, file=sys.stderr) as bar:
 
         def progress(done: int, pieces: int) -> None:
             bar.total = pieces
             bar.update(done - bar.n)
 
-        speech = tts.say(
-            text,
-            voice,
-            temperature=args.temperature,
-            top_k=args.top_k,
-            top_p=args.top_p,
-            seed=args.seed,
-            progress=progress,
-        )
-    for warning in speech.warnings:
-        print(f"spark-mlx: {warning}", file=sys.stderr)
-    if args.output is None:
-        speech.play()
-    elif args.output == "-":
+        speech = tts.say(text, voice, **_sampling(args), progress=progress)
+    spoken = time.perf_counter()
+    _warn(speech.warnings)
+    if args.verbose:
+        _tell(f"ready after {ready - begun:.2f} s")
+        _tell_speed(speech.duration, spoken - ready)
+    speech = speech.at_rate(_rate(args))
+    _write_subtitles(args, speech.sentences)
+    if args.output == "-":
         audio.write(sys.stdout.buffer, speech.samples, speech.sample_rate)
     else:
         speech.save(args.output)
+
+
+def _list_devices() -> int:
+    for device in player.devices():
+        print(f"{device.name}\t{device.rate} Hz{', the default' if device.default else ''}")
     return 0
 
 
 def _read_text(args: argparse.Namespace) -> str:
-    name = args.text if args.file is None else args.file
-    if args.file is None and name != "-":
-        return str(name)
+    name = "-" if args.file is None else args.file
+    if args.file is None and args.text not in ([], ["-"]):
+        return " ".join(args.text)
+    asked = args.file is not None or args.text
+    if not asked and sys.stdin.isatty():
+        raise UsageError("there is nothing to say; give a text, or a file with -f")
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        if not asked and not data.strip():
+            raise UsageError("there is nothing to say on stdin; give a text, or a file with -f")
         return data.decode("utf-8")
     except OSError as error:
         raise TextError(f"cannot read {name}: {error.strerror or error}") from error
@@ -67,11 +136,65 @@ def _read_text(args: argparse.Namespace) -> str:
 
 
 def _check_options(args: argparse.Namespace) -> None:
-    """Refuses options that do not go together."""
+    """Refuses options that do not go together, or have impossible values."""
     if args.voice is not None and (args.gender or args.pitch or args.speed):
         raise UsageError("--gender, --pitch and --speed make a voice up; leave out --voice")
     if args.transcript is not None and not _is_recording(args.voice):
         raise UsageError("--transcript belongs to an audio file given with --voice")
+    if not SLOWEST <= args.rate <= FASTEST:
+        raise UsageError(
+            f"--rate is between {SLOWEST} and {FASTEST} words a minute, not {args.rate}"
+        )
+    if args.output is not None and (args.audio_device is not None or args.interactive):
+        raise UsageError("--audio-device and --interactive belong to playing; leave out --output")
+    if args.interactive and args.progress:
+        raise UsageError("--interactive and --progress both want the screen; leave one out")
+    for path in (args.srt, args.vtt):
+        if path is not None and not Path(path).parent.is_dir():
+            raise SubtitleError(f"cannot write {path}: there is no folder {Path(path).parent}")
+
+
+def _check_device(args: argparse.Namespace) -> None:
+    """Refuses to play where nothing can be played."""
+    if args.audio_device is None:
+        player.output()
+    else:
+        player.Player(audio.LOWEST_RATE, device=args.audio_device)  # is not opened
+
+
+def _rate(args: argparse.Namespace) -> float:
+    """How many times as fast as the voice's own speed."""
+    return float(args.rate) / OWN_SPEED
+
+
+def _sampling(args: argparse.Namespace) -> dict[str, Any]:
+    """What `SparkTTS.say` and `stream` want to know besides text and voice."""
+    return {name: getattr(args, name) for name in ("temperature", "top_k", "top_p", "seed")}
+
+
+def _write_subtitles(
+    args: argparse.Namespace, sentences: tuple[Sentence, ...], rate: float = 1.0
+) -> None:
+    if args.srt is not None:
+        subtitles.save(args.srt, subtitles.srt(sentences, rate))
+    if args.vtt is not None:
+        subtitles.save(args.vtt, subtitles.vtt(sentences, rate))
+
+
+def _warn(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        print(f"spark-mlx: {warning}", file=sys.stderr)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _tell_speed(duration: float, seconds: float) -> None:
+    _tell(
+        f"{duration:.2f} s of speech written in {seconds:.2f} s, "
+        f"real-time factor {seconds / duration:.2f}"
+    )
 
 
 def _is_recording(voice: str | None) -> bool:
@@ -79,8 +202,11 @@ def _is_recording(voice: str | None) -> bool:
 
 
 def _voice(tts: SparkTTS, args: argparse.Namespace) -> Voice:
-    """The voice that the options ask for; without any, one made up by the model."""
+    """The voice that the options ask for; without any, a preset, or one made up by the model."""
     if args.voice is None:
+        described = args.gender or args.pitch or args.speed
+        if not described and (preset := voices.preset(tts.codec.fingerprint)) is not None:
+            return preset
         return tts.create_voice(
             gender=args.gender or "female",
             pitch=args.pitch or "moderate",

@@ -1,0 +1,125 @@
+"""`spark-mlx daemon`: holds the model and speaks for others; and how `say` speaks through it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_mlx import audio
+from spark_mlx.daemon import client
+from spark_mlx.daemon.address import Address, default_path
+from spark_mlx.errors import DaemonError, SparkError
+
+if TYPE_CHECKING:
+    from spark_mlx.daemon.server import Server
+    from spark_mlx.speaker import Speaker
+
+# What the daemon can do of what `say` can: all other options must be as they are by default.
+_SHARED = {"text", "file", "voice", "rate", "debug"}
+_NORMAL_RATE = 180  # words a minute, at the voice's own speed
+
+
+def daemon(args: argparse.Namespace) -> int:
+    path = default_path() if args.socket is None else Path(args.socket).absolute()
+    if args.status or args.stop:
+        return _talk(args, path)
+    from spark_mlx import hub
+    from spark_mlx.daemon.server import Server
+    from spark_mlx.pipeline import load
+    from spark_mlx.speaker import Speaker
+
+    folder = hub.resolve(args.model)
+    idle = None if args.idle_exit is None else 60 * args.idle_exit
+    with Address(path) as address:
+        loading = functools.partial(load, folder, dtype=args.dtype)
+        speaker = Speaker(loading, voice=args.voice, device=args.device)
+        server = Server(speaker, address, {"model": str(folder), "voice": args.voice}, idle)
+        failures: list[SparkError] = []
+        with _signals(server):
+            print(f"spark-mlx: listening at {path}", file=sys.stderr, flush=True)
+            threading.Thread(
+                target=_watch_loading, args=(speaker, server, failures), daemon=True
+            ).start()
+            server.run()
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def say_through_daemon(args: argparse.Namespace, text: str) -> int | None:
+    """Speaks for `spark-mlx say` through the daemon; the exit status.
+
+    None when it cannot: no daemon runs, or the options ask for what it does not do. Ctrl-C stops
+    this text only.
+
+    Raises:
+        SparkError: the daemon refuses, or it could not speak the text.
+    """
+    from spark_mlx.cli.parser import build_parser
+
+    usual = vars(build_parser().parse_args(["say", "x"]))
+    asked = vars(args)
+    if any(asked.get(name) != value for name, value in usual.items() if name not in _SHARED):
+        return None
+    if args.voice is not None and Path(args.voice).suffix.lower() in audio.RECORDINGS:
+        return None
+    speaker = client.connect()
+    if speaker is None:
+        return None
+    with speaker:
+        rate = args.rate / _NORMAL_RATE
+        # Whoever interrupts this command leaves, and the speech ends with that.
+        for event in speaker.say(text, voice=args.voice, rate=rate, follow=True):
+            if event.kind == "error":
+                raise DaemonError(event.message)
+            if event.kind == "end" and event.message:
+                print(f"spark-mlx: {event.message}", file=sys.stderr)
+    return 0
+
+
+def _talk(args: argparse.Namespace, path: Path) -> int:
+    """Asks a daemon how it is, or to end."""
+    speaker = client.connect(path)
+    if speaker is None:
+        raise DaemonError(f"no daemon listens at {path}; start one with: spark-mlx daemon")
+    with speaker:
+        if args.stop:
+            speaker.shutdown()
+            return 0
+        for name, value in speaker.status().items():
+            print(f"{name.replace('_', ' ')}: {'none' if value is None else value}")
+    return 0
+
+
+def _watch_loading(speaker: Speaker, server: Server, failures: list[SparkError]) -> None:
+    """Tells when the model is there; a daemon without one ends."""
+    try:
+        speaker.wait_loaded()
+        print("spark-mlx: ready", file=sys.stderr, flush=True)
+    except SparkError as error:
+        failures.append(error)
+        server.stop()
+
+
+@contextlib.contextmanager
+def _signals(server: Server) -> Iterator[None]:
+    """Lets the signals that end a process end the server in order. From then on it ends; to be
+    told so again must not break that off, so they are ignored."""
+    ending = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for number in ending:
+        signal.signal(number, lambda *_: server.stop())
+    # A handler only runs when the wait is over; a byte in the waker ends it.
+    woken = signal.set_wakeup_fd(server.waker.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(woken)
+        for number in ending:
+            signal.signal(number, signal.SIG_IGN)
