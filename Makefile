@@ -4,21 +4,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
-TINY := build/tiny
 
 NANO := build/nano
 
 .PHONY: say test test-full sanitize check format lint types nano nano-eval clean
 
-say: $(VENV)/.installed $(TINY)/config.json
-	@if [ -n "$$SPARK_MLX_MODEL" ] || $(BIN)/python -c "from spark_mlx import hub; hub.resolve(None)" 2>/dev/null; then \
-		$(BIN)/spark-mlx say "$(TEXT)" $(SAY); \
-	else \
-		echo "No model is downloaded yet, so a tiny one with random weights speaks:"; \
-		echo "this is noise, and shows only that everything runs. For speech: spark-mlx download"; \
-		$(BIN)/spark-mlx say "$(TEXT)" --model $(TINY) $(or $(SAY),-o build/noise.wav) \
-			$(if $(SAY),,&& echo "written: build/noise.wav"); \
-	fi
+# Writes a file, and plays it where there is a sound device. SAY="--voice hugo -o x.wav" chooses.
+say: $(VENV)/.installed
+	@mkdir -p build
+	@$(BIN)/spark-mlx say "$(TEXT)" $(or $(SAY),-o build/say.wav)
+	@$(if $(SAY),,echo "written: build/say.wav"; \
+		$(BIN)/python -c "import soundfile; from spark_mlx import player; \
+			player.play(*soundfile.read('build/say.wav', dtype='float32'))" 2>/dev/null || true)
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
@@ -33,10 +30,12 @@ sanitize: $(VENV)/.installed
 	rm -rf $(SANITIZE) && mkdir -p $(SANITIZE)/spark_mlx/native
 	CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover" \
 		$(BIN)/python setup.py -q build_ext --build-lib $(SANITIZE) --build-temp $(SANITIZE)/objects
-	ln -sf $(CURDIR)/spark_mlx/native/*.py $(SANITIZE)/spark_mlx/native/
+	ls $(SANITIZE)/spark_mlx/native/_native*.so
+	ln -s $(CURDIR)/spark_mlx/native/*.py $(SANITIZE)/spark_mlx/native/
 	ln -s $(filter-out $(CURDIR)/spark_mlx/native,$(wildcard $(CURDIR)/spark_mlx/*)) \
 		$(CURDIR)/convert $(CURDIR)/voices $(SANITIZE)/spark_mlx/
-	cd $(SANITIZE) && ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
+	cd $(SANITIZE) && ASAN_OPTIONS=detect_leaks=0 \
+		LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 		$(CURDIR)/$(BIN)/python -m pytest $(CURDIR)/tests/test_native_decode.py \
 		$(CURDIR)/tests/test_cpu.py
 
@@ -59,11 +58,6 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
-
-$(TINY)/config.json: $(VENV)/.installed
-	rm -rf $(TINY) $(TINY)-checkpoint
-	$(BIN)/python examples/random_checkpoint.py tiny $(TINY)-checkpoint
-	$(BIN)/spark-mlx convert $(TINY)-checkpoint $(TINY) > build/tiny.log
 
 # Trains the model that comes with the package, from nothing: hours. Run again, it goes on from
 # where it was stopped. See docs/nano.md.

@@ -1,0 +1,203 @@
+"""What the tests of the daemon stand on: the daemon as a process, a socket to it, and a card.
+
+The card is a pipe that ALSA's file plugin plays into. How fast it is read paces PortAudio, and who
+reads it knows when sound ceases.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+FRAME = 8  # bytes: two channels of float32
+RATE = 16_000
+
+
+class Card:
+    """Reads what is played, `speed` times as fast as a sound card would."""
+
+    def __init__(self, folder: Path, speed: float = 1.0) -> None:
+        self.config = folder / "asound.conf"
+        self._pipe = folder / "card"
+        self._speed = speed
+        os.mkfifo(self._pipe)
+        self.config.write_text(
+            "pcm.!default { type file slave.pcm { type null } "
+            f'file "{self._pipe}" format raw }}\n'
+        )
+        self.sounded = 0.0  # when sound last came, by time.monotonic
+        self.frames = 0
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed = True
+        self._thread.join(5)
+
+    def wait_for_sound(self, after: float, timeout: float = 20.0) -> None:
+        """Waits until something can be heard after a point in time."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.sounded > after, timeout), "no sound"
+
+    def wait_for_frames(self, count: int, timeout: float = 20.0) -> None:
+        """Waits until so many more have come."""
+        with self._changed:
+            enough = self.frames + count
+            assert self._changed.wait_for(lambda: self.frames >= enough, timeout), "no frames"
+
+    def _read(self) -> None:
+        # Also a writer, so that it never ends when the daemon closes the device.
+        pipe = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
+        fcntl.fcntl(pipe, 1031, 4096)  # F_SETPIPE_SZ: holds 512 frames
+        part = RATE // 100 * FRAME
+        due = 0.0
+        while not self._closed:
+            if not select.select([pipe], [], [], 0.05)[0]:
+                continue
+            data = os.read(pipe, part)
+            now = time.monotonic()
+            with self._changed:
+                self.frames += len(data) // FRAME
+                # A fade ends far below what can be heard.
+                if np.abs(np.frombuffer(data[: len(data) // 4 * 4], np.float32)).max() > 1e-4:
+                    self.sounded = now
+                self._changed.notify_all()
+            due = max(due, now) + len(data) / (RATE * FRAME * self._speed)
+            time.sleep(max(0.0, due - time.monotonic()))
+        os.close(pipe)
+
+
+class Socket:
+    """A client that writes what it likes."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(20)
+        self._socket.connect(os.fspath(path))
+        self._file = self._socket.makefile("rb")
+
+    def __enter__(self) -> Socket:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def raw(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def line(self) -> dict[str, Any]:
+        """The next line; fails when there is none."""
+        line = self._file.readline()
+        assert line.endswith(b"\n"), line
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def at_end(self) -> bool:
+        return self._file.readline() == b""
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """A request's answer; events before it are passed over."""
+        self.raw(json.dumps(request).encode() + b"\n")
+        while "ok" not in (answer := self.line()):
+            pass
+        return answer
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        while True:
+            line = self.line()
+            if "event" in line:
+                yield line
+
+    def last(self, utterance: int) -> dict[str, Any]:
+        """The last event of an utterance."""
+        for event in self.events():
+            if event["utterance"] == utterance and event["event"] in ("end", "stopped", "error"):
+                return event
+        raise AssertionError("no events")
+
+
+class Daemon:
+    """`spark-mlx daemon` in a process of its own, with a home of its own."""
+
+    def __init__(self, home: Path, model: Path, card: Card | None, options: Sequence[str] = ()):
+        self.path = home / "daemon.sock"
+        nowhere = home.parent / "nowhere.conf"
+        nowhere.write_text("pcm.!default { type hw card 99 }\nctl.!default { type hw card 99 }\n")
+        self.environment = {
+            **os.environ,
+            "SPARK_MLX_HOME": str(home),
+            "SPARK_MLX_MODEL": str(model),
+            "PYTHONWARNINGS": "error",
+            "ALSA_CONFIG_PATH": str(nowhere if card is None else card.config),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "spark_mlx", "daemon", *options],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.errors: list[str] = []
+        self._ready = threading.Event()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        if not self._ready.wait(60) or "spark-mlx: ready\n" not in self.errors:
+            self.kill()
+            raise AssertionError("".join(self.errors))
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.errors.append(line)
+            if line == "spark-mlx: ready\n":
+                self._ready.set()
+        self._ready.set()
+
+    def socket(self) -> Socket:
+        return Socket(self.path)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self._close()
+
+    def _close(self) -> None:
+        self.process.wait(30)
+        self._listener.join(5)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+    def end(self) -> str:
+        """Ends it as a system would; gives what it wrote to stderr beside the usual."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self._close()
+        assert self.process.returncode == 0, (self.process.returncode, self.errors)
+        assert not self.path.exists()
+        usual = ("spark-mlx: listening", "spark-mlx: ready")
+        return "".join(line for line in self.errors if not line.startswith(usual))
+
+
+def need_portaudio() -> None:
+    if sys.platform != "linux" or ctypes.util.find_library("portaudio") is None:
+        pytest.skip("needs PortAudio on ALSA (apt install libportaudio2)")
