@@ -432,7 +432,7 @@ class Player:
                 self._changed.wait_for(lambda: self._closing, 10 * TICK)
             patient = self._watch.patient()
             try:
-                _restart()
+                restart()
                 self._connect(None)
             except PlaybackError:
                 if not patient:
@@ -725,7 +725,7 @@ def _find(device: str | int | None) -> int | None:
     raise PlaybackError(f"there is no output device {device!r}; {remedy}")
 
 
-def _restart() -> None:
+def restart() -> None:
     """Starts PortAudio anew: it looks for devices only then.
 
     This ends every stream of the process; here the only one that is known of has failed.

@@ -581,7 +581,7 @@ class Speaker:
                 raise
         # PortAudio only knows the devices that there were when it was started.
         self._searched = time.monotonic()
-        player._restart()
+        player.restart()
         return self._entered()
 
     def _entered(self) -> Player:

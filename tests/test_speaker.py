@@ -133,7 +133,7 @@ class Listener:
 @pytest.fixture(autouse=True)
 def _stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(speaker, "Player", Stand)
-    monkeypatch.setattr(player, "_restart", lambda: None)
+    monkeypatch.setattr(player, "restart", lambda: None)
     monkeypatch.setattr(Stand, "broken", None)
     monkeypatch.setattr(Stand, "automatic", True)
     monkeypatch.setattr(Stand, "open_", [])

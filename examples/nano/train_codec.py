@@ -51,7 +51,7 @@ class Settings:
         judged_every: of how many steps the discriminators learn in one.
     """
 
-    steps: tuple[int, int, int] = (900, 2200, 12_000)
+    steps: tuple[int, int, int] = (2000, 6000, 12_000)
     batch: int = 8
     seconds: float = 1.2
     rate: float = 6e-4

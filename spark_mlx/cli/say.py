@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from spark_mlx import audio, live, player, subtitles, voices
 from spark_mlx import text as texts
+from spark_mlx.cli.daemon import say_through_daemon
 from spark_mlx.cli.models import load_model, mention_built_in
 from spark_mlx.cli.screen import Bar, Marker
 from spark_mlx.cli.voice import list_ as list_voices
@@ -37,6 +38,8 @@ def say(args: argparse.Namespace) -> int:
     _check_options(args)
     text = _read_text(args)
     texts.clean(text)
+    if args.output is None and (status := say_through_daemon(args, text)) is not None:
+        return status
     mention_built_in(args)
     if args.output is None:
         _check_device(args)
