@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import queue
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -235,6 +236,8 @@ class Dispatcher:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                # Some who run tests ignore it for all their children; the server counts on it.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         latest = time.monotonic() + 60
         while not self.socket.exists():

@@ -287,6 +287,8 @@ def test_wide_and_combining_characters(tmux: Tmux) -> None:
     tmux.wait_for_mark("E\u0301te\u0301 a\u0300 la plage avec tous mes amis.")
     tmux.press("Right")
     tmux.wait_for_mark("The next one comes here.")
+    # A mark may be found before the new width is.
+    tmux.wait_for(lambda: any("plage" in row and "comes" in row for row in tmux.rows()), "width")
     row = next(row for row in tmux.rows() if "plage" in row)
     assert row == " E\u0301te\u0301 a\u0300 la plage avec tous mes amis. The next one comes here."
     assert tmux.cursor()[0] == len(" Ete a la plage avec tous mes amis. ")
