@@ -8,8 +8,6 @@ numbers as matrix products.
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
@@ -38,8 +36,8 @@ def conv1d(
     frames = (x.shape[1] + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     depthwise = groups == x.shape[2] == out
     differentiable = groups == 1 and (stride == 1 or dilation == 1)
-    layers = _native(training and not differentiable, x, weight)
-    if layers is not None and not depthwise and frames > 0:
+    native_one = _native(x, weight) and (differentiable or not training)
+    if native_one and not depthwise and frames > 0:
         return functions.conv(stride, padding, dilation, groups)(x, weight, bias)
     padded = mx.pad(x, [(0, 0), (padding, padding), (0, 0)])
     span = (frames - 1) * stride + 1
@@ -77,7 +75,7 @@ def conv_transpose1d(
     batch, frames, _ = x.shape
     out, kernel, _ = weight.shape
     out_frames = (frames - 1) * stride - 2 * padding + kernel + output_padding
-    if _native(False, x, weight) is not None and groups == 1 and out_frames > 0:
+    if _native(x, weight) and groups == 1 and out_frames > 0:
         return functions.conv_transpose(stride, padding, output_padding)(x, weight, bias)
     # What each input frame gives to each of the `kernel` output frames from its own on.
     if groups == 1:
@@ -98,14 +96,14 @@ def conv_transpose1d(
 
 def snake(x: mx.array, alpha: mx.array) -> mx.array:
     """x (B, T, C), alpha (C,) → x + sin²(αx) / α."""
-    if _native(False, x, alpha) is None:
+    if not _native(x, alpha):
         return x + mx.square(mx.sin(alpha * x)) / (alpha + 1e-9)
     return functions.snake(x, alpha)
 
 
 def gelu(x: mx.array) -> mx.array:
     """x · Φ(x) of any shape."""
-    return nn.gelu(x) if _native(False, x) is None else functions.gelu(x)
+    return functions.gelu(x) if _native(x) else nn.gelu(x)
 
 
 def attend(
@@ -116,7 +114,7 @@ def attend(
     Args:
         causal: the last query sees all keys, each one before it one key less.
     """
-    if _native(False, queries) is None:
+    if not _native(queries):
         mask = "causal" if causal else None
         return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
     batch, heads, length, _ = queries.shape
@@ -130,7 +128,7 @@ def attend(
 
 def softmax(scores: mx.array, causal: bool = False) -> mx.array:
     """Over the last axis of (…, queries, keys); if causal, a query sees no key after its own."""
-    if _native(False, scores) is None:
+    if not _native(scores):
         if causal:
             hidden = mx.triu(
                 mx.ones(scores.shape[-2:], mx.bool_), 1 + scores.shape[-1] - scores.shape[-2]
@@ -180,7 +178,7 @@ def silu(x: mx.array, training: bool) -> mx.array:
     """
     if x.dtype != mx.float32 or x.size < 16_384:
         return nn.silu(x)
-    if native.layers() is not None and x.size >= 131_072:
+    if _native(x) and x.size >= 131_072:
         return functions.silu(x)
     if training:
         return nn.silu(x)
@@ -203,8 +201,7 @@ def residual_unit(
     The four steps share a tile of the sequence that stays in the cache; one by one, each would
     fetch its input from memory and put its output back.
     """
-    layers = _native(wide.training, x, wide.weight)
-    if layers is None:
+    if wide.training or not _native(x, wide.weight):  # it has no gradient
         return None
     parameters = (
         snake1.alpha, wide.weight, wide.bias, snake2.alpha, narrow.weight, narrow.bias
@@ -212,9 +209,6 @@ def residual_unit(
     return functions.residual_unit(x, *parameters, wide.kernel_size, wide.dilation)
 
 
-def _native(training: bool, *arrays: mx.array) -> ModuleType | None:
-    """The native layers, where they are there and may be used: those without a gradient only
-    when nothing is trained."""
-    if training or any(array.dtype != mx.float32 for array in arrays):
-        return None
-    return native.layers()
+def _native(*arrays: mx.array) -> bool:
+    """Whether the native layers are there and can compute with these arrays."""
+    return native.layers() is not None and all(array.dtype == mx.float32 for array in arrays)

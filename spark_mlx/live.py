@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
-import mlx.core as mx
-
 from spark_mlx import player
 from spark_mlx.errors import GenerationError
 from spark_mlx.speech import Sentence, note
 from spark_mlx.stream import Chunk
+from spark_mlx.worker import leave_mlx
 
 # Seconds of speech that are made before they are needed: enough for the slow beginning of the next
 # sentence, and little is lost when the listener stops.
@@ -135,7 +134,7 @@ class Ahead:
             with self._changed:
                 self._done = True
                 self._changed.notify_all()
-            _leave_mlx()
+            leave_mlx()
 
     def _work(self) -> None:
         begun = time.perf_counter()
@@ -256,15 +255,3 @@ class _Audience:
             if self._unheard[0].end > position:
                 return
             self._unheard.popleft()
-
-
-def _leave_mlx() -> None:
-    """Ends what MLX runs for the thread that calls, which ends next.
-
-    Left to MLX, it is ended while the process ends, too, and that may abort.
-    """
-    mx.synchronize()
-    # Before 0.31.2 streams belong to no thread, and nothing is to be cleared.
-    clear = getattr(mx, "clear_streams", None)
-    if clear is not None:
-        clear()

@@ -214,9 +214,7 @@ class Player:
 
     @volume.setter
     def volume(self, volume: float) -> None:
-        if not 0 <= volume <= LOUDEST:
-            raise PlaybackError(f"no volume is {volume}; give 0 to {LOUDEST:g}")
-        self._volume = float(volume)
+        self._volume = checked_volume(volume)
 
     @property
     def rate(self) -> float:
@@ -225,11 +223,7 @@ class Player:
 
     @rate.setter
     def rate(self, rate: float) -> None:
-        if not SLOWEST <= rate <= FASTEST:
-            raise PlaybackError(
-                f"speech cannot play at rate {rate}; give {SLOWEST:g} to {FASTEST:g}"
-            )
-        self._rate = float(rate)
+        self._rate = checked_rate(rate)
 
     @property
     def position(self) -> float:
@@ -723,6 +717,28 @@ def _find(device: str | int | None) -> int | None:
     there = ", ".join(f"{index}: {name}" for index, name in names.items())
     remedy = f"there are {there}" if there else _REMEDY
     raise PlaybackError(f"there is no output device {device!r}; {remedy}")
+
+
+def checked_volume(volume: float) -> float:
+    """A volume that can be played at.
+
+    Raises:
+        PlaybackError: it is not 0 to `LOUDEST`.
+    """
+    if not 0 <= volume <= LOUDEST:
+        raise PlaybackError(f"no volume is {volume}; give 0 to {LOUDEST:g}")
+    return float(volume)
+
+
+def checked_rate(rate: float) -> float:
+    """A tempo that can be played at.
+
+    Raises:
+        PlaybackError: it is not 0.5 to 3.
+    """
+    if not SLOWEST <= rate <= FASTEST:
+        raise PlaybackError(f"speech cannot play at rate {rate}; give {SLOWEST:g} to {FASTEST:g}")
+    return float(rate)
 
 
 def restart() -> None:

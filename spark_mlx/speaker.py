@@ -25,9 +25,8 @@ from spark_mlx.errors import PlaybackError, SparkError, TextError
 from spark_mlx.events import Event, Herald, Utterance
 from spark_mlx.pipeline import SparkTTS
 from spark_mlx.places import Span
-from spark_mlx.player import LOUDEST, Player
+from spark_mlx.player import Player
 from spark_mlx.script import Script
-from spark_mlx.stretch import FASTEST, SLOWEST
 from spark_mlx.text import Boundary
 from spark_mlx.voice import Voice
 from spark_mlx.worker import Job, Stretch, Worker
@@ -201,7 +200,7 @@ class Speaker:
             ModelError: the model could not be loaded.
         """
         if rate is not None:
-            _check_rate(rate)
+            player.checked_rate(rate)
         job = self._job(text, voice, start)
         with self._silence() if now else self._changed:
             if now:
@@ -347,8 +346,7 @@ class Speaker:
 
     @rate.setter
     def rate(self, rate: float) -> None:
-        _check_rate(rate)
-        self._rate = float(rate)
+        self._rate = player.checked_rate(rate)
 
     @property
     def volume(self) -> float:
@@ -357,9 +355,7 @@ class Speaker:
 
     @volume.setter
     def volume(self, volume: float) -> None:
-        if not 0 <= volume <= LOUDEST:
-            raise PlaybackError(f"no volume is {volume}; give 0 to {LOUDEST:g}")
-        self._volume = float(volume)
+        self._volume = player.checked_volume(volume)
 
     def _job(
         self,
@@ -681,8 +677,3 @@ class Synthesis:
         with self._changed:
             self._forget(self._job)
             self._changed.notify_all()
-
-
-def _check_rate(rate: float) -> None:
-    if not SLOWEST <= rate <= FASTEST:
-        raise PlaybackError(f"speech cannot play at rate {rate}; give {SLOWEST:g} to {FASTEST:g}")

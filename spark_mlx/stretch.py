@@ -16,6 +16,8 @@ import numpy.typing as npt
 from spark_mlx.audio import Samples
 
 SLOWEST, FASTEST = 0.5, 3.0
+# Words a minute that the voice's own speed stands for, as in macOS's say.
+OWN_SPEED = 180
 
 # Seconds. A splice every `HOP` of output, over `FADE`, at the place that fits best up to `SEARCH`
 # from where it should be. 2 x SEARCH holds a period of the deepest voice (50 Hz).

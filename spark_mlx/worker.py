@@ -84,6 +84,19 @@ class Job:
         return sum(stretch.seconds for stretch in self.ready)
 
 
+def leave_mlx() -> None:
+    """Ends what MLX runs for the thread that calls, which ends next.
+
+    Left to MLX, that would end at some time after the thread, when the process may be ending too:
+    "terminate called without an active exception".
+    """
+    mx.synchronize()
+    # Before 0.31.2 streams belong to no thread, and nothing is to be cleared.
+    clear = getattr(mx, "clear_streams", None)
+    if clear is not None:
+        clear()
+
+
 class Worker:
     """Loads a model in a thread of its own and works on jobs there.
 
@@ -124,10 +137,7 @@ class Worker:
         try:
             self._work()
         finally:
-            # MLX's own threads for this one would end at some time after it, and the process may
-            # be ending by then: "terminate called without an active exception".
-            if hasattr(mx, "clear_streams"):  # not in older ones
-                mx.clear_streams()
+            leave_mlx()
 
     def _work(self) -> None:
         try:

@@ -102,7 +102,6 @@ class CodecTraining:
         self.average: Tree = self.codec.parameters()
         self.codebook: Codebook | None = None
         self.step = 0
-        self._tokens_are_fixed = False
         self._spectral = SpectralLoss(config.sample_rate)
         mx.eval(self.codec.parameters(), self.judges.parameters())
 
@@ -111,7 +110,7 @@ class CodecTraining:
         settings, phase = self.settings, self.settings.phase(self.step)
         if phase != "continuous" and self.codebook is None:
             self._set_codebook()
-        if phase == "adversarial" and not self._tokens_are_fixed:
+        if phase == "adversarial" and not self.codec.tokens_are_fixed:
             self._fix_tokens()
         batch = self._batches(self.step)
         rate = settings.learning_rate(self.step)
@@ -173,7 +172,6 @@ class CodecTraining:
         self.step = int(numbers["step"])
         if self.step > sum(self.settings.steps[:2]):
             self.codec.fix_tokens()
-            self._tokens_are_fixed = True
         return float(numbers["seconds"])
 
     def export(self, folder: Path) -> ModelConfig:
@@ -240,7 +238,6 @@ class CodecTraining:
         self.codec.update(self._averaged())
         self.average = self.codec.parameters()
         self.codec.fix_tokens()
-        self._tokens_are_fixed = True
 
     def _averaged(self) -> Tree:
         """The averaged parameters, with the codebook as it is: that is an average already."""

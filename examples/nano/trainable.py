@@ -42,7 +42,7 @@ class TrainableCodec(nn.Module):
         super().__init__()
         self.bicodec = BiCodec(config.bicodec)
         self.semantic = SemanticEncoder(config.wav2vec2, config.encoder, config.quantizer)
-        self._tokens_are_fixed = False
+        self.tokens_are_fixed = False
         self._prepare()
 
     def fix_tokens(self) -> None:
@@ -50,7 +50,7 @@ class TrainableCodec(nn.Module):
 
         So a language model may learn them while the sound still gets better.
         """
-        self._tokens_are_fixed = True
+        self.tokens_are_fixed = True
         speaker = self.bicodec.speaker_encoder
         for part in (self.semantic, speaker.speaker_encoder, speaker.perceiver_sampler):
             part.freeze()
@@ -73,7 +73,7 @@ class TrainableCodec(nn.Module):
         encoder = self.bicodec.speaker_encoder
         frames = encoder.speaker_encoder(mel)
         latents = fsq_straight_through(encoder.quantizer, encoder.perceiver_sampler(frames))
-        if self._tokens_are_fixed:
+        if self.tokens_are_fixed:
             latents = mx.stop_gradient(latents)
         return encoder.project(latents.transpose(0, 2, 1).reshape(latents.shape[0], -1))
 
@@ -95,7 +95,7 @@ class TrainableCodec(nn.Module):
             noise: of the latents' shape, added to them while they are not.
         """
         latents = self.latents(heard)
-        if self._tokens_are_fixed:
+        if self.tokens_are_fixed:
             latents = mx.stop_gradient(latents)
         if quantised:
             vectors, codes, commitment = straight_through(self.bicodec.quantizer, latents)

@@ -16,6 +16,7 @@ from spark_mlx import audio
 from spark_mlx.daemon import client
 from spark_mlx.daemon.address import Address, default_path
 from spark_mlx.errors import DaemonError, SparkError
+from spark_mlx.stretch import OWN_SPEED
 
 if TYPE_CHECKING:
     from spark_mlx.daemon.server import Server
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 # What the daemon can do of what `say` can: all other options must be as they are by default.
 _SHARED = {"text", "file", "voice", "rate", "debug"}
-_NORMAL_RATE = 180  # words a minute, at the voice's own speed
 
 
 def daemon(args: argparse.Namespace) -> int:
@@ -74,7 +74,7 @@ def say_through_daemon(args: argparse.Namespace, text: str) -> int | None:
     if speaker is None:
         return None
     with speaker:
-        rate = args.rate / _NORMAL_RATE
+        rate = args.rate / OWN_SPEED
         # Whoever interrupts this command leaves, and the speech ends with that.
         for event in speaker.say(text, voice=args.voice, rate=rate, follow=True):
             if event.kind == "error":

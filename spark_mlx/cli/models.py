@@ -17,10 +17,9 @@ def load_model(args: argparse.Namespace) -> SparkTTS:
 
 def mention_built_in(args: argparse.Namespace) -> None:
     """Says, the first time, that the small model speaks and how to get the real one."""
-    if hub.resolve(args.model) != hub.BUILT_IN:
-        return
     mark = paths.state() / "nano-mentioned"
-    if mark.exists():
+    # First what costs nothing: a hub id would be looked up here, and again to load it.
+    if not hub.BUILT_IN.is_dir() or mark.exists() or hub.resolve(args.model) != hub.BUILT_IN:
         return
     print(
         "spark-mlx: this is nano, the small model that comes with spark-mlx, with the voices of "

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from spark_mlx import audio, live, player, subtitles, voices
+from spark_mlx import audio, live, player, stretch, subtitles, voices
 from spark_mlx import text as texts
 from spark_mlx.cli.daemon import say_through_daemon
 from spark_mlx.cli.models import load_model, mention_built_in
@@ -23,10 +23,11 @@ from spark_mlx.errors import SubtitleError, TextError, UsageError
 from spark_mlx.pipeline import SparkTTS
 from spark_mlx.speech import Sentence
 from spark_mlx.stream import Chunk
+from spark_mlx.stretch import OWN_SPEED
 from spark_mlx.voice import Voice
 
-# As for macOS's say: words a minute. This many are the voice's own speed.
-OWN_SPEED, SLOWEST, FASTEST = 180, 90, 540
+# In words a minute.
+SLOWEST, FASTEST = (round(rate * OWN_SPEED) for rate in (stretch.SLOWEST, stretch.FASTEST))
 
 
 def say(args: argparse.Namespace) -> int:

@@ -10,6 +10,8 @@
 #define FOR_EACH_CPU
 #endif
 
+enum { BLOCK = 1 << 14 }; /* numbers of an elementwise task */
+
 static inline int least(int a, int b) { return a < b ? a : b; }
 static inline int most(int a, int b) { return a > b ? a : b; }
 

@@ -10,8 +10,6 @@
 #include "pool.h"
 #include "product.h"
 
-enum { BLOCK = 1 << 14 }; /* numbers of an elementwise task */
-
 static void add_up(float *total, const float *parts, int count, long size) {
     memcpy(total, parts, 4ul * size);
     for (int p = 1; p < count; p++)

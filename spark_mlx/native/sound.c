@@ -11,8 +11,6 @@
 #include "pool.h"
 #include "product.h"
 
-enum { BLOCK = 1 << 14 }; /* numbers of an elementwise task */
-
 /* Rows of a tile, so that one of `channels` fills about half of a core's second-level cache. */
 static int tile_frames(int channels) { return most(64, least(4096, 98304 / channels)); }
 
