@@ -71,6 +71,7 @@ $(TINY)/config.json: $(VENV)/.installed
 nano: $(VENV)/.nano
 	$(BIN)/python examples/nano/corpus.py $(NANO)/sentences.jsonl --seed 0
 	$(BIN)/python examples/nano/render.py $(NANO)/sentences.jsonl $(NANO)/audio --hours 20
+	$(BIN)/python examples/nano/alignment.py $(NANO)/audio
 	$(BIN)/python examples/nano/train_codec.py $(NANO)/audio $(NANO)/codec --export $(NANO)/model
 	$(BIN)/python examples/nano/train_lm.py $(NANO)/audio $(NANO)/lm --model $(NANO)/model
 	$(BIN)/python examples/nano/pack.py $(NANO)/model spark_mlx/nano voices

@@ -34,7 +34,7 @@ from trainable import TrainableCodec
 
 TINY = tiny()
 CODES = (TINY.speaker_encoder.codes, TINY.quantizer.codebook_size)
-SETTINGS = train_codec.Settings((2, 2, 2), batch=2, seconds=0.3, warm_up=1, clusterings=1)
+SETTINGS = train_codec.Settings((2, 2, 2, 2), batch=2, seconds=0.3, warm_up=1, clusterings=1)
 WORDS = ["One fine day.", "Two of them came home.", "Three.", "Four ducks on a pond, said he."]
 
 
@@ -81,9 +81,16 @@ def _sentences() -> list[sequences.Coded]:
             rng.integers(0, CODES[0], 4).tolist(),
             rng.integers(0, CODES[1], 10 + i).tolist(),
             {**meta, "text": text, "pitch_label": "moderate", "speed_label": "low"},
+            [(0, 0.0), (len(text), 0.02 * (10 + i))],
         )
         for i, text in enumerate(WORDS)
     ]
+
+
+def _texts_of(ids: np.ndarray, vocabulary: Vocabulary) -> list[list[int]]:
+    """The ids of the text in each row of a batch."""
+    known = [vocabulary.encode(text) for text in WORDS]
+    return [next(t for t in known if row[2 : 2 + len(t)].tolist() == t) for row in ids]
 
 
 def _vocabulary() -> Vocabulary:
@@ -229,7 +236,7 @@ def test_segments_are_heard_as_within_their_sentence(corpus: Path) -> None:
 
 def test_steps_lower_the_loss_of_a_batch(corpus: Path) -> None:
     batches = _batches(corpus)
-    settings = dataclasses.replace(SETTINGS, steps=(100, 1, 1), noise=0.0, rate=2e-3)
+    settings = dataclasses.replace(SETTINGS, steps=(100, 1, 1, 1), noise=0.0, rate=2e-3)
     training = train_codec.CodecTraining(TINY, settings, batches)
     training._batches = lambda step: batch  # type: ignore[assignment, return-value]
     training._batches.frames = batches.frames  # type: ignore[attr-defined]
@@ -249,15 +256,15 @@ def test_every_trained_parameter_has_a_gradient(corpus: Path) -> None:
 
 def test_resumed_training_is_the_same_as_uninterrupted(corpus: Path, tmp_path: Path) -> None:
     whole = _codec_training(corpus)
-    for step in range(6):
-        if step in (3, 5):  # within the second and the third phase
+    for step in range(8):
+        if step in (3, 5, 7):  # within each phase but the first
             whole.save(tmp_path / f"{step}.safetensors", seconds=12.5)
         values = whole.advance()
     assert {"fooling", "matching"} <= values.keys()
-    for start in (3, 5):
+    for start in (3, 5, 7):
         resumed = _codec_training(corpus)
         assert resumed.restore(tmp_path / f"{start}.safetensors") == 12.5
-        for _ in range(start, 6):
+        for _ in range(start, 8):
             again = resumed.advance()
         assert again == values
         assert _equal(whole.codec.parameters(), resumed.codec.parameters())
@@ -272,22 +279,22 @@ def test_only_the_answer_is_learnt() -> None:
     data = sequences.Sequences(_sentences(), vocabulary, most_tokens=500, seed=0)
     spoken = [*vocabulary.semantic.ids(_sentences()[1].semantic_tokens), vocabulary.end]
     pairs = {kind: data.sequence(1, kind, 0) for kind in sequences.SHARES}
-    assert pairs["clone"][1] == pairs["transcript"][1] == spoken
+    assert pairs["clone"].answer == pairs["transcript"].answer == spoken
     opening = vocabulary.semantic.ids(_sentences()[0].semantic_tokens)
-    assert pairs["transcript"][0][-len(opening) :] == opening
-    prompt, answer = pairs["create"]
+    assert pairs["transcript"].prompt[-len(opening) :] == opening
+    prompt, answer, _ = pairs["create"]
     assert prompt == vocabulary.create_prompt(WORDS[1], "female", "moderate", "low")
     assert answer[0] == vocabulary.start_acoustic
     assert answer[-len(spoken) :] == spoken
-    _, joined = data.sequence(1, "clone", 0, following=2)
+    joined = data.sequence(1, "clone", 0, following=2).answer
     more = vocabulary.semantic.ids(_sentences()[2].semantic_tokens)
     assert joined == [*spoken[:-1], *more, vocabulary.end]
     batch = sequences.TokenBatch.of(list(pairs.values()))
     ids, places = np.array(batch.ids), np.array(batch.places)
     assert np.array(batch.answers).tolist() == [
-        id_ for _, answer in pairs.values() for id_ in answer
+        id_ for written in pairs.values() for id_ in written.answer
     ]
-    for row, (prompt, answer) in enumerate(pairs.values()):
+    for row, (prompt, answer, _) in enumerate(pairs.values()):
         mine = places[places // ids.shape[1] == row] % ids.shape[1]
         # The first answer is due where the prompt's last token is given.
         assert mine.tolist() == list(range(len(prompt) - 1, len(prompt) + len(answer) - 1))
@@ -298,10 +305,49 @@ def test_filling_up_a_batch_changes_no_loss() -> None:
     data = sequences.Sequences(_sentences(), _vocabulary(), most_tokens=500, seed=0)
     training = _lm_training()
     pairs = [data.sequence(0, "clone", 1), data.sequence(3, "create", 3)]
-    alone = [train_lm.answer_loss(training.lm, sequences.TokenBatch.of([p])).item() for p in pairs]
-    counts = [len(answer) for _, answer in pairs]
-    together = train_lm.answer_loss(training.lm, sequences.TokenBatch.of(pairs)).item()
+
+    def loss(written: list[sequences.Written]) -> float:
+        return train_lm.answer_loss(training.lm, sequences.TokenBatch.of(written))[0].item()
+
+    alone = [loss([written]) for written in pairs]
+    counts = [len(written.answer) for written in pairs]
+    together = loss(pairs)
     assert together == pytest.approx(np.average(alone, weights=counts), rel=1e-5)
+
+
+def test_first_epochs_show_where_in_the_text_the_speech_is() -> None:
+    vocabulary = _vocabulary()
+    data = sequences.Sequences(_sentences(), vocabulary, 500, seed=0, single_epochs=1)
+    assert all(batch.paths is None for batch in data.epoch(1))
+    (batch,) = data.epoch(0)
+    assert batch.paths is not None
+    near, speaks = (np.array(x) for x in batch.paths.near())
+    assert speaks.sum() == sum(len(s.semantic_tokens) for s in _sentences())
+    ids, answers = np.array(batch.ids), iter(np.array(batch.answers).tolist())
+    semantic = vocabulary.semantic.all()
+    for row, place in zip(*divmod(np.array(batch.places), ids.shape[1]), strict=True):
+        # Where a semantic token is the answer, and nowhere else, there are letters to look at.
+        assert speaks[row, place] == (next(answers) in semantic)
+    for row, texts in enumerate(_texts_of(ids, vocabulary)):
+        first, *_, last = (ids[row][near[row, i]].tolist() for i in np.flatnonzero(speaks[row]))
+        assert first == texts[: len(first)]
+        assert texts[-3:] == [id_ for id_ in last if id_ < 256][-3:]
+
+
+def test_guide_asks_for_the_letters_that_are_due() -> None:
+    training = _lm_training()
+    pair = sequences.Sequences(_sentences(), _vocabulary(), 500, 0).sequence(1, "clone", 0)
+    batch = sequences.TokenBatch.of([pair], guided=True)
+    slope = nn.value_and_grad(training.lm, lambda: train_lm.answer_loss(training.lm, batch)[1])
+    first, gradients = slope()
+    for _ in range(20):
+        loop.update(training.lm, training.optimiser, gradients, 3e-3, 1.0)
+        last, gradients = slope()
+    assert last.item() < 0.8 * first.item()
+    unguided = sequences.TokenBatch.of([pair])
+    assert train_lm.answer_loss(training.lm, unguided)[1].item() == 0
+    losses = [train_lm.answer_loss(training.lm, b)[0].item() for b in (batch, unguided)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_an_epoch_has_every_sentence_once() -> None:
@@ -344,7 +390,7 @@ def test_export_speaks(corpus: Path, tmp_path: Path) -> None:
         codec.advance()
     config = codec.export(tmp_path / "model")
     codes = train_lm.encoded(corpus, tmp_path / "lm", tmp_path / "model", config, "train")
-    sentences = sequences.load(codes)
+    sentences = sequences.load(codes, corpus)
     assert [s.meta["text"] for s in sentences] == WORDS
     data = sequences.Sequences(sentences, _vocabulary(), most_tokens=500, seed=0)
     lm = train_lm.LMTraining(config, train_lm.Settings(), data)
@@ -384,9 +430,11 @@ def test_rate_rises_then_falls() -> None:
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[10] == pytest.approx(1)
     assert rates[10:] == sorted(rates[10:], reverse=True)
-    settings = train_codec.Settings((5, 5, 5), warm_up=1)
-    phases = [settings.phase(step) for step in (4, 5, 10, 99)]
-    assert phases == ["continuous", "quantised", "adversarial", "adversarial"]
+    settings = train_codec.Settings((5, 5, 5, 5), warm_up=1)
+    phases = [settings.phase(step) for step in (4, 5, 10, 15, 99)]
+    assert phases == ["continuous", "quantised", "decoding", "adversarial", "adversarial"]
+    # Each phase after the codebook's begins anew, from the bottom.
+    assert settings.learning_rate(9) < settings.learning_rate(10) > settings.learning_rate(14)
 
 
 def test_an_update_that_is_not_finite_changes_nothing() -> None:

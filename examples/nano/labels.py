@@ -126,7 +126,14 @@ def trim(samples: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], float]:
     The seconds are those from the first sound to the last: without the silence that is left.
     """
     start, end = speech_span(samples)
-    return samples[max(start - MARGIN, 0) : end + MARGIN], (end - start) / RATE
+    first, last = kept(samples)
+    return samples[first:last], (end - start) / RATE
+
+
+def kept(samples: npt.NDArray[Any]) -> tuple[int, int]:
+    """The part of samples (N,) that `trim` leaves: its first sample, and the one after its last."""
+    start, end = speech_span(samples)
+    return max(start - MARGIN, 0), min(end + MARGIN, len(samples))
 
 
 def f0_track(samples: npt.ArrayLike) -> Floats:

@@ -73,7 +73,8 @@ def update(
 def averaged(average: Tree, module: nn.Module, step: int, decay: float = 0.999) -> Tree:
     """The running mean of a module's parameters, shorter while there are few to average."""
     decay = min(decay, (1 + step) / (10 + step))
-    mean: Tree = tree_map(lambda a, p: decay * a + (1 - decay) * p, average, module.parameters())
+    # In this form a parameter that is not trained keeps its very bits.
+    mean: Tree = tree_map(lambda a, p: a + (1 - decay) * (p - a), average, module.parameters())
     mx.eval(mean)
     return mean
 

@@ -3,12 +3,13 @@
     python examples/nano/train_codec.py build/nano/audio build/nano/codec \
         --export build/nano/model --minutes 60
 
-Three phases, by the number of the step:
+Four phases, by the number of the step:
 
     continuous   latents are not rounded; a codebook from the start would collapse to one code
     quantised    k-means on the latents sets the codebook; codes from here on, dead ones restarted
-    adversarial  small discriminators join in, so that harmonics stay harmonics; tokens are fixed,
-                 so the language model can be trained meanwhile
+    decoding     tokens are fixed, so that the language model can be trained meanwhile; what turns
+                 them into sound goes on learning, three steps in the time of two
+    adversarial  small discriminators join in, so that harmonics stay harmonics
 
 Run again, it goes on from its last checkpoint, with the same numbers as without the interruption.
 """
@@ -35,7 +36,7 @@ from quantisation import Codebook
 from spark_mlx.model_config import ModelConfig
 from trainable import Passed, TrainableCodec
 
-PHASES = ("continuous", "quantised", "adversarial")
+PHASES = ("continuous", "quantised", "decoding", "adversarial")
 # Steps whose batches no training reaches: those that k-means sees.
 _ASIDE = 1_000_000_000
 
@@ -51,7 +52,7 @@ class Settings:
         judged_every: of how many steps the discriminators learn in one.
     """
 
-    steps: tuple[int, int, int] = (2000, 6000, 12_000)
+    steps: tuple[int, int, int, int] = (2000, 6000, 6000, 6000)
     batch: int = 8
     seconds: float = 1.2
     rate: float = 6e-4
@@ -78,11 +79,14 @@ class Settings:
         return next((p for p, end in zip(PHASES, ends, strict=True) if step < end), PHASES[-1])
 
     def learning_rate(self, step: int) -> float:
-        """Two cosines: one over the first two phases, one over the last."""
-        plain = sum(self.steps[:2])
-        if step < plain:
-            return cosine(step, plain, self.rate, self.warm_up)
-        return cosine(step - plain, self.steps[2], self.adversarial_rate, self.warm_up)
+        """Three cosines: one over the first two phases, and one over each of the others."""
+        continuous, quantised, decoding, adversarial = self.steps
+        if step < continuous + quantised:
+            return cosine(step, continuous + quantised, self.rate, self.warm_up)
+        step -= continuous + quantised
+        if step < decoding:
+            return cosine(step, decoding, self.rate, self.warm_up)
+        return cosine(step - decoding, adversarial, self.adversarial_rate, self.warm_up)
 
 
 class CodecTraining:
@@ -110,7 +114,7 @@ class CodecTraining:
         settings, phase = self.settings, self.settings.phase(self.step)
         if phase != "continuous" and self.codebook is None:
             self._set_codebook()
-        if phase == "adversarial" and not self.codec.tokens_are_fixed:
+        if phase in ("decoding", "adversarial") and not self.codec.tokens_are_fixed:
             self._fix_tokens()
         batch = self._batches(self.step)
         rate = settings.learning_rate(self.step)
@@ -263,7 +267,7 @@ def main() -> None:
     parser.add_argument("--export", type=Path, help="a model folder to write at the end")
     parser.add_argument("--minutes", type=float, help="stop after this long; run again to go on")
     parser.add_argument("--every", type=float, default=5, help="minutes between checkpoints (5)")
-    parser.add_argument("--steps", type=int, nargs=3, default=Settings.steps, help="of each phase")
+    parser.add_argument("--steps", type=int, nargs=4, default=Settings.steps, help="of each phase")
     parser.add_argument("--batch", type=int, default=Settings.batch, help="segments in a step")
     parser.add_argument("--rate", type=float, default=Settings.rate, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)

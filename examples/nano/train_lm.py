@@ -23,6 +23,7 @@ import mlx.optimizers as optim
 import numpy as np
 
 import checkpoints
+import guide
 import sequences
 from config import tokenizer_json
 from data import shards
@@ -30,7 +31,7 @@ from loop import Clock, Curve, Tree, averaged, cosine, keep_memory, update
 from sequences import Sequences, TokenBatch
 from spark_mlx.codec.codec import Codec
 from spark_mlx.cpu import softmax
-from spark_mlx.lm import KVCache, Qwen2
+from spark_mlx.lm import Qwen2
 from spark_mlx.model_config import ModelConfig
 from spark_mlx.tokens import Vocabulary
 
@@ -45,24 +46,18 @@ class Settings:
     warm_up: int = 300
     weight_decay: float = 0.1
     largest_gradient: float = 1.0
+    guide_weight: float = 0.2
     seed: int = 0
 
 
-class NoCache(KVCache):
-    """Keeps nothing: in training the whole sequence is there at once."""
-
-    def append(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        return keys, values
-
-
-def answer_loss(lm: Qwen2, batch: TokenBatch) -> mx.array:
-    """The mean cross-entropy, in nats, of the answers' tokens alone."""
-    hidden = lm.hidden(lm.embed(batch.ids), [NoCache() for _ in lm.layers])
+def answer_loss(lm: Qwen2, batch: TokenBatch) -> tuple[mx.array, mx.array]:
+    """The mean cross-entropy of the answers' tokens alone, in nats, and what `guide` adds to it."""
+    hidden, astray = guide.hidden(lm, lm.embed(batch.ids), batch.paths)
     # Only where an answer is due is the widest layer computed.
     asked = hidden.reshape(-1, hidden.shape[-1])[batch.places]
     logits = lm.embed_tokens.as_linear(asked)
     found = mx.take_along_axis(softmax(logits), batch.answers[:, None], axis=-1)
-    return -mx.log(mx.maximum(found, 1e-30)).mean()
+    return -mx.log(mx.maximum(found, 1e-30)).mean(), astray
 
 
 class LMTraining:
@@ -81,7 +76,7 @@ class LMTraining:
         self.average: Tree = self.lm.parameters()
         self.step = self.epoch = self.place = self.tokens = 0
         self._batches = self._epoch()
-        self._grade = nn.value_and_grad(self.lm, lambda batch: answer_loss(self.lm, batch))
+        self._grade = nn.value_and_grad(self.lm, self._loss)
         mx.eval(self.lm.parameters())
 
     def advance(self) -> dict[str, float]:
@@ -93,21 +88,22 @@ class LMTraining:
             batch = next(self._batches)
         settings = self.settings
         rate = cosine(self.step, settings.steps, settings.rate, settings.warm_up)
-        loss, gradients = self._grade(batch)
+        (_, loss, astray), gradients = self._grade(batch)
         limits = (settings.largest_gradient, settings.weight_decay)
         norm = update(self.lm, self.optimiser, gradients, rate, *limits)
         self.average = averaged(self.average, self.lm, self.step)
         self.step += 1
         self.place += 1
         self.tokens += batch.ids.size
-        return {"loss": loss.item(), "norm": norm, "epoch": float(self.epoch)}
+        values = {"loss": loss.item(), "norm": norm, "epoch": float(self.epoch)}
+        return values if batch.paths is None else {**values, "astray": astray.item()}
 
     def validate(self, data: Sequences, number: int = 16) -> dict[str, float]:
         """The loss on sentences never trained on, with the averaged weights."""
         own = self.lm.parameters()
         self.lm.update(self.average)
         pairs = zip(range(number), data.epoch(0), strict=False)
-        losses = [answer_loss(self.lm, batch).item() for _, batch in pairs]
+        losses = [answer_loss(self.lm, batch)[0].item() for _, batch in pairs]
         self.lm.update(own)
         return {"loss": float(np.mean(losses))}
 
@@ -146,6 +142,10 @@ class LMTraining:
         lm.update(self.average)
         return checkpoints.export(folder, self.config, lm=lm)
 
+    def _loss(self, batch: TokenBatch) -> tuple[mx.array, mx.array, mx.array]:
+        loss, astray = answer_loss(self.lm, batch)
+        return loss + self.settings.guide_weight * astray, loss, astray
+
     def _epoch(self) -> Iterator[TokenBatch]:
         """What is left of the present epoch."""
         batches = self._data.epoch(self.epoch)
@@ -180,6 +180,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Settings.steps)
     parser.add_argument("--tokens", type=int, default=Settings.most_tokens, help="of a batch")
     parser.add_argument("--rate", type=float, default=Settings.rate, help="highest learning rate")
+    parser.add_argument("--single", type=int, default=8, help="epochs of single sentences (8)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--validation", default="valid", help="the split to validate on")
     parser.add_argument("--report", type=int, default=50, help="steps between reports (50)")
@@ -192,10 +193,13 @@ def main() -> None:
     vocabulary = Vocabulary(tokenizer_json(*codes), *codes)
     data, unseen = (
         Sequences(
-            sequences.load(encoded(given.corpus, given.out, given.model, config, split)),
+            sequences.load(
+                encoded(given.corpus, given.out, given.model, config, split), given.corpus
+            ),
             vocabulary,
             given.tokens,
             given.seed,
+            given.single,
         )
         for split in ("train", given.validation)
     )
