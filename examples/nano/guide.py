@@ -1,9 +1,9 @@
-"""Shows some heads the way through a text, until they find it themselves.
+"""Shows some heads the way through a text.
 
 To say a text, a model has to attend to the letters it has got to. Found by chance, that takes most
-of a training. But espeak-ng tells when it says which word (`alignment.py`), so in the first epochs
-one head of two layers is told where to look. It is a loss of training alone; the model is the same
-with it and without.
+of a training. But espeak-ng tells when it says which word (`alignment.py`), so one head of two
+layers is told where to look. It is a loss of training alone; the model is the same with it and
+without.
 
 Source: Tachibana et al., "Efficiently Trainable Text-to-Speech System Based on Deep Convolutional
 Networks with Guided Attention" (2018), section 3, which supposes an even pace instead.
@@ -58,17 +58,14 @@ class NoCache(KVCache):
         return keys, values
 
 
-def hidden(lm: Qwen2, x: mx.array, paths: Paths | None) -> tuple[mx.array, mx.array]:
+def hidden(lm: Qwen2, x: mx.array, paths: Paths) -> tuple[mx.array, mx.array]:
     """As `Qwen2.hidden` in training, and how far the guided heads are astray.
 
     Args:
         x: embedded ids, (B, T, hidden_size).
 
-    Returns: (B, T, hidden_size), and a scalar: 0 when they look nowhere but where they should, and
-        without paths.
+    Returns: (B, T, hidden_size), and a scalar, 0 when they look nowhere but where they should.
     """
-    if paths is None:
-        return lm.hidden(x, [NoCache() for _ in lm.layers]), mx.array(0.0)
     near, speaks = paths.near()
     astray = []
     for i, layer in enumerate(lm.layers):

@@ -10,8 +10,8 @@ A sentence becomes one of three sequences, the prompts of `spark_mlx.tokens` wit
     create      gender, pitch and speed → their values, a voice, semantic tokens, end
 
 Only the answer is learnt; the prompt is given. Where in a text it has got to is the hardest thing
-for a model to find, so the first epochs hold single sentences, each with nothing but itself to read
-and a path through its text (`guide.py`).
+for a model to find, so the first epochs hold single sentences, each with nothing but itself to
+read, and all of them have a path through their text (`guide.py`).
 """
 
 from __future__ import annotations
@@ -127,16 +127,16 @@ class TokenBatch:
         ids: what the model is given, (B, T).
         places: where it has to answer, as places in ids.reshape(-1), (N,).
         answers: what, (N,).
-        paths: through the texts; None if they are to be found without help.
+        paths: through the texts.
     """
 
     ids: mx.array
     places: mx.array
     answers: mx.array
-    paths: Paths | None
+    paths: Paths
 
     @classmethod
-    def of(cls, sequences: Sequence[Written], guided: bool = False) -> TokenBatch:
+    def of(cls, sequences: Sequence[Written]) -> TokenBatch:
         """Joins sequences."""
         longest = max(map(_length, sequences)) - 1
         # What a sequence is filled up with is never looked at: attention is causal.
@@ -148,13 +148,11 @@ class TokenBatch:
             first = row * longest + len(prompt) - 1
             places.append(np.arange(first, first + len(answer)))
         answers = np.concatenate([written.answer for written in sequences]).astype(np.int32)
-        paths = None
-        if guided:
-            letters = np.full(ids.shape, math.nan, dtype=np.float32)
-            for row, written in enumerate(sequences):
-                end = _length(written) - 2  # the place that answers with the end
-                letters[row, end - len(written.due) : end] = written.due
-            paths = Paths(mx.array([_TEXT] * len(sequences)), mx.array(letters))
+        letters = np.full(ids.shape, math.nan, dtype=np.float32)
+        for row, written in enumerate(sequences):
+            end = _length(written) - 2  # the place that answers with the end
+            letters[row, end - len(written.due) : end] = written.due
+        paths = Paths(mx.array([_TEXT] * len(sequences)), mx.array(letters))
         return cls(mx.array(ids), mx.array(np.concatenate(places)), mx.array(answers), paths)
 
 
@@ -200,7 +198,7 @@ class Sequences:
             else:
                 batch.append(written)
         for i in rng.permutation(len(batches)):
-            yield TokenBatch.of(batches[i], guided=single)
+            yield TokenBatch.of(batches[i])
 
     def _sequence(self, i: int, single: bool, rng: np.random.Generator) -> Written:
         """A sentence → a prompt and its answer."""
@@ -216,20 +214,20 @@ class Sequences:
     def sequence(self, i: int, kind: str, other: int, following: int | None = None) -> Written:
         """Sentence i, and another `following` it, as a sequence of a kind, in `other`'s voice."""
         vocabulary, sentence, text = self._vocabulary, self._sentences[i], self._texts[i]
-        tokens = sentence.semantic_tokens
+        tokens, due = sentence.semantic_tokens, sentence.due(text)
         if following is not None:
+            next_ = self._sentences[following]
+            due += _later(next_.due(self._texts[following]), f"{text} ")
             text = f"{text} {self._texts[following]}"
-            tokens = [*tokens, *self._sentences[following].semantic_tokens]
+            tokens = [*tokens, *next_.semantic_tokens]
         spoken = [*vocabulary.semantic.ids(tokens), vocabulary.end]
-        # Of two sentences in a row nobody asks.
-        due = sentence.due(text) if following is None else []
         voice = self._sentences[other].global_tokens
         if kind == "clone":
             return Written(vocabulary.clone_prompt(text, voice), spoken, due)
         if kind == "transcript":
             opening = self._sentences[other].semantic_tokens
             prompt = vocabulary.clone_prompt(text, voice, self._texts[other], opening)
-            return Written(prompt, spoken, due)
+            return Written(prompt, spoken, _later(due, self._texts[other]))
         meta = sentence.meta
         attributes = Attributes(
             gender=meta["gender"],
@@ -251,6 +249,11 @@ class Sequences:
         same = ("voice", "speed_label", "pitch_label")
         mine, its = self._sentences[i].meta, self._sentences[other].meta
         return other if all(mine[key] == its[key] for key in same) else i
+
+
+def _later(due: list[float], text: str) -> list[float]:
+    """The letters of a text that comes after another."""
+    return [letter + len(text.encode()) for letter in due]
 
 
 def _length(written: Written) -> int:

@@ -95,8 +95,8 @@ class LMTraining:
         self.step += 1
         self.place += 1
         self.tokens += batch.ids.size
-        values = {"loss": loss.item(), "norm": norm, "epoch": float(self.epoch)}
-        return values if batch.paths is None else {**values, "astray": astray.item()}
+        epoch = float(self.epoch)
+        return {"loss": loss.item(), "astray": astray.item(), "norm": norm, "epoch": epoch}
 
     def validate(self, data: Sequences, number: int = 16) -> dict[str, float]:
         """The loss on sentences never trained on, with the averaged weights."""
