@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -19,6 +20,7 @@ from spark_mlx.errors import SparkError
 
 sys.path.insert(0, str(ROOT / "examples" / "nano"))
 
+import alignment
 import corpus
 import labels
 import render
@@ -301,6 +303,17 @@ def test_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             thresholds.speed_label(rate),
             labels.speed_value(rate),
         )
+
+    # The library tells when each of the command's words is said.
+    alignment.main([str(out), "--jobs", "1"])
+    paths = json.loads(alignment.words_of(out / "train-00000.npz").read_text())
+    for entry, path, length in zip(meta, paths, np.diff(offsets), strict=True):
+        places, times = zip(*path, strict=True)
+        words = [entry["text"][a:b].strip() for a, b in itertools.pairwise(places)]
+        assert words == entry["text"].split()
+        assert places[-1] == len(entry["text"])
+        assert list(times) == sorted(times)
+        assert times[-1] <= length / labels.RATE
 
     # Only what is missing is made again, and it is the same.
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.iterdir()}
