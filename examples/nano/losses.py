@@ -23,7 +23,7 @@ RESOLUTIONS = ((256, 20), (512, 40), (1024, 80), (2048, 120), (4096, 160))
 # could only repeat itself every 20 ms: a buzz of 50 Hz whatever the pitch. So low harmonics, which
 # give a voice its pitch, are compared with their phases, in windows of 16 and 32 ms.
 PHASES = (256, 512)
-PHASE_BELOW = 1500  # Hz
+PHASE_BELOW = 1000  # Hz
 # Magnitudes below this share of full scale count as silence: −80 dB.
 FLOOR = 1e-4
 

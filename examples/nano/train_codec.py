@@ -65,7 +65,7 @@ class Settings:
     mel_weight: float = 1.0
     log_weight: float = 0.5
     linear_weight: float = 0.5
-    phase_weight: float = 3.0
+    phase_weight: float = 2.0
     waveform_weight: float = 0.1
     commitment_weight: float = 0.25
     fooling_weight: float = 0.2

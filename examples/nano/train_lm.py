@@ -46,7 +46,7 @@ class Settings:
     warm_up: int = 300
     weight_decay: float = 0.1
     largest_gradient: float = 1.0
-    guide_weight: float = 0.2
+    guide_weight: float = 0.5
     seed: int = 0
 
 
