@@ -78,8 +78,9 @@ class Stand:
 def install(monkeypatch: Any) -> list[Stand]:
     """Puts the stand-in in the player's place; gives the list of those that are opened."""
     from spark_mlx import player
+    from spark_mlx.playback import portaudio
 
     Stand.opened = []
     monkeypatch.setattr(player, "Player", Stand)
-    monkeypatch.setattr(player, "output", lambda *_: {})
+    monkeypatch.setattr(portaudio, "output", lambda *_: {})
     return Stand.opened

@@ -24,6 +24,7 @@ import soxr
 from spark_mlx import player
 from spark_mlx.audio import Samples
 from spark_mlx.errors import PlaybackError
+from spark_mlx.playback import output, portaudio
 from spark_mlx.player import Player
 from spark_mlx.stretch import Stretch
 
@@ -459,7 +460,7 @@ def test_the_next_device_has_another_rate(stand: Stand, rate: float) -> None:
 
 
 def test_a_device_that_hangs(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(player, "HUNG", 0.3)
+    monkeypatch.setattr(output, "HUNG", 0.3)
     with Player(RATE) as out:
         out.write(SOUND)
         until(lambda: out.position > 0.2)
@@ -485,7 +486,7 @@ def test_stop_while_the_device_is_away(stand: Stand) -> None:
 def test_a_device_that_does_not_come_back(
     stand: Stand, monkeypatch: pytest.MonkeyPatch, flaps: bool
 ) -> None:
-    monkeypatch.setattr(player, "PATIENCE", 0.5)
+    monkeypatch.setattr(output, "PATIENCE", 0.5)
     begun = time.monotonic()
     with pytest.raises(PlaybackError, match=r"play.*; write a file.*-o"), Player(RATE) as out:
         out.write(SOUND)
@@ -558,22 +559,22 @@ def test_no_device(stand: Stand) -> None:
         player.play(SOUND, RATE)
     with pytest.raises(PlaybackError, match=r"no output device 'x'; write a file"):
         Player(RATE, device="x")
-    assert player.devices() == []
+    assert portaudio.devices() == []
 
 
 def test_no_portaudio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
-    for call in (lambda: player.play(SOUND, RATE), player.devices):
+    for call in (lambda: player.play(SOUND, RATE), portaudio.devices):
         with pytest.raises(PlaybackError, match=r"not found.*libportaudio2.*-o"):
             call()
 
 
 def test_devices(stand: Stand) -> None:
-    assert player.devices() == [
-        player.Device("Speaker (left)", 48_000, True),
-        player.Device("Headset", 44_100, False),
+    assert portaudio.devices() == [
+        portaudio.Device("Speaker (left)", 48_000, True),
+        portaudio.Device("Headset", 44_100, False),
     ]
 
 
@@ -581,7 +582,8 @@ def test_devices(stand: Stand) -> None:
 
 START = """
 import numpy as np, sys, time
-from spark_mlx.player import Player, devices, play
+from spark_mlx.playback.portaudio import devices
+from spark_mlx.player import Player, play
 tone = (0.5 * np.sin(2 * np.pi * 200 / 16000 * np.arange(48000))).astype(np.float32)
 """
 

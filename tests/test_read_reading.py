@@ -12,6 +12,7 @@ import pytest
 from read_stand_in import StandIn
 from spark_mlx.errors import DaemonError, PlaybackError
 from spark_mlx.events import Event
+from spark_mlx.read import moves
 from spark_mlx.read.documents import Block, Document
 from spark_mlx.read.reading import Reading
 from spark_mlx.read.speaking import Speaker, State
@@ -104,15 +105,15 @@ def test_pause_and_go_on(begin: Begin) -> None:
 def test_by_sentence(begin: Begin) -> None:
     reading, stand_in = begin()
     for expected in sentences()[1:4]:
-        reading.sentence(1)
+        moves.sentence(reading, 1)
         assert now(reading) == expected  # at once, not only when it is heard
         wait_for(reading, reading._inbox.empty)
         assert now(reading) == expected
     for expected in [*sentences()[2::-1], sentences()[0]]:
-        reading.sentence(-1)
+        moves.sentence(reading, -1)
         assert now(reading) == expected
     assert reading.notices() == ["this is the first sentence"]
-    reading.sentence(0)
+    moves.sentence(reading, 0)
     assert now(reading) == sentences()[0]
     # Within what it was given, the speaker does it itself: it may have the sentence ready.
     assert stand_in.asked.count("skip 1") == 3
@@ -121,22 +122,25 @@ def test_by_sentence(begin: Begin) -> None:
 def test_by_sentence_past_what_was_given(begin: Begin) -> None:
     reading, _ = begin()
     for expected in sentences()[1:]:
-        reading.sentence(1)
+        moves.sentence(reading, 1)
         assert now(reading) == expected
         reading.poll()
-    reading.sentence(1)
+    moves.sentence(reading, 1)
     assert now(reading) == sentences()[-1]
     assert "the end is here" in reading.notices()
     for expected in sentences()[-2::-1]:
-        reading.sentence(-1)
+        moves.sentence(reading, -1)
         assert now(reading) == expected
         reading.poll()
 
 
 def test_a_skip_is_heard(begin: Begin) -> None:
     reading, _ = begin()
-    reading.sentence(1)
-    assert wait_for(reading, lambda: now(reading) == sentences()[1] and bool(reading._heard)) == []
+    moves.sentence(reading, 1)
+    assert (
+        wait_for(reading, lambda: now(reading) == sentences()[1] and bool(reading._feed.heard))
+        == []
+    )
     assert wait_for_heard(reading) == [sentences()[1]]
 
 
@@ -151,32 +155,32 @@ def wait_for_heard(reading: Reading) -> list[str]:
 
 def test_by_paragraph_and_heading(begin: Begin) -> None:
     reading, _ = begin()
-    reading.paragraph(1)
+    moves.paragraph(reading, 1)
     assert now(reading) == "First sentence here."
-    reading.sentence(1)
-    reading.paragraph(-1)  # first to the beginning of this one
+    moves.sentence(reading, 1)
+    moves.paragraph(reading, -1)  # first to the beginning of this one
     assert now(reading) == "First sentence here."
-    reading.paragraph(-1)
+    moves.paragraph(reading, -1)
     assert now(reading) == "Heading one"
-    reading.heading(1)
+    moves.heading(reading, 1)
     assert now(reading) == "Heading two"
-    reading.heading(1)
-    reading.heading(-1)
+    moves.heading(reading, 1)
+    moves.heading(reading, -1)
     assert now(reading) == "Heading one"
-    reading.heading(-1)
+    moves.heading(reading, -1)
     assert reading.notices() == ["there is no heading further on", "there is no heading before"]
-    reading.edge(last=True)
+    moves.edge(reading, last=True)
     assert now(reading) == "The last words are these."
-    reading.paragraph(1)
+    moves.paragraph(reading, 1)
     assert reading.notices() == ["this is the last paragraph"]
-    reading.edge(last=False)
+    moves.edge(reading, last=False)
     assert now(reading) == "Heading one"
 
 
 def test_moving_while_paused_stays_paused(begin: Begin) -> None:
     reading, stand_in = begin()
     reading.toggle()
-    reading.paragraph(1)
+    moves.paragraph(reading, 1)
     assert reading.state is State.PAUSED
     assert now(reading) == "First sentence here."
     assert not [what for what in stand_in.asked[1:] if what.startswith("say now")]
@@ -190,22 +194,22 @@ def test_moving_while_paused_stays_paused(begin: Begin) -> None:
 
 def test_search(begin: Begin) -> None:
     reading, _ = begin()
-    reading.search_again(1)
+    moves.search_again(reading, 1)
     assert reading.notices() == ["nothing was searched for yet; / searches"]
-    reading.search("TELLS  of the")
+    moves.search(reading, "TELLS  of the")
     assert DOCUMENT.paragraph_at(reading.span[0]) == 3
     first = reading.span
-    reading.search_again(1)
+    moves.search_again(reading, 1)
     assert reading.span > first
-    reading.search_again(-1)
+    moves.search_again(reading, -1)
     assert reading.span == first
-    reading.search_again(-1)
+    moves.search_again(reading, -1)
     assert DOCUMENT.paragraph_at(reading.span[0]) == 5
     assert reading.notices() == ["from the end again"]
-    reading.search("second")
+    moves.search(reading, "second")
     assert reading.notices() == ["from the start again"]
     assert now(reading) == "Second sentence here."
-    reading.search("(no [such")
+    moves.search(reading, "(no [such")
     assert reading.notices() == ["not found"]
     assert now(reading) == "Second sentence here."
 
@@ -239,11 +243,11 @@ def test_the_rate_of_the_speaker_is_left_alone(begin: Begin) -> None:
 def test_the_place_is_kept(begin: Begin) -> None:
     kept: list[int] = []
     reading, _ = begin(keep=kept.append)
-    reading.sentence(1)
+    moves.sentence(reading, 1)
     reading.toggle()
     reading.keep()
     assert kept == [DOCUMENT.sentences(1)[0][0]]  # once, as it did not change
-    reading.edge(last=True)
+    moves.edge(reading, last=True)
     reading.close()
     assert kept[1:] == [DOCUMENT.text.index("The last")]
 
@@ -253,7 +257,7 @@ def test_the_end_is_kept(begin: Begin) -> None:
     reading, _ = begin(0.001, keep=kept.append)
     wait_for(reading, lambda: reading.state is State.ENDED)
     assert kept == [DOCUMENT.end]
-    reading.sentence(-1)
+    moves.sentence(reading, -1)
     assert now(reading) == sentences()[-1]
 
 
@@ -263,7 +267,7 @@ def test_a_place_that_cannot_be_kept(begin: Begin) -> None:
 
     reading, _ = begin(keep=refuse)
     reading.keep()
-    reading.edge(last=True)
+    moves.edge(reading, last=True)
     reading.keep()
     assert reading.notices() == ["the place cannot be kept (No space left on device)"]
 
@@ -280,8 +284,8 @@ def test_stopped_by_someone_else(begin: Begin) -> None:
 def test_a_text_that_fails_is_passed_over(begin: Begin) -> None:
     reading, stand_in = begin()
     stand_in.fault = "the model gave no sound"
-    reading.sentence(1)
-    reading.edge(last=False)
+    moves.sentence(reading, 1)
+    moves.edge(reading, last=False)
     wait_for(reading, lambda: reading.state is State.FAILED)
     # First it goes on with what comes next, then it tries again, then it waits for someone.
     assert reading.notices() == [
@@ -308,7 +312,7 @@ def test_no_speaker() -> None:
     reading.start()
     wait_for(reading, lambda: reading.state is State.FAILED)
     assert reading.failure == "there is no sound here"
-    for action in (reading.toggle, lambda: reading.sentence(1), lambda: reading.faster(1)):
+    for action in (reading.toggle, lambda: moves.sentence(reading, 1), lambda: reading.faster(1)):
         action()
     wait_for(reading, lambda: reading.state is State.SPEAKING)
     assert reading.rate == 200
@@ -335,7 +339,7 @@ def test_paused_while_it_loads() -> None:
     for expected in (State.PAUSED, State.LOADING, State.PAUSED):
         reading.toggle()
         assert reading.state is expected
-    reading.paragraph(1)
+    moves.paragraph(reading, 1)
     loaded.set()
     wait_for(reading, lambda: reading._speaker is not None)
     assert stand_in.asked == []
@@ -366,7 +370,7 @@ def test_another_speaker_takes_over() -> None:
     reading = Reading(DOCUMENT, lambda: speakers.pop(0))
     reading.start()
     wait_for(reading, lambda: reading.state is State.SPEAKING)
-    reading.paragraph(1)
+    moves.paragraph(reading, 1)
     assert wait_for_heard(reading) == ["First sentence here."]
     first.die()
     assert wait_for_heard(reading) == ["First sentence here."]

@@ -17,9 +17,10 @@ import soundfile
 import player_stand
 from conftest import REFERENCE, ROOT
 from player_stand import Stand
-from spark_mlx import player, voices
+from spark_mlx import voices
 from spark_mlx.cli import main
 from spark_mlx.cli.screen import Bar, Marker
+from spark_mlx.playback import portaudio
 from spark_mlx.stream import Chunk
 from spark_mlx.voice import Voice
 
@@ -107,8 +108,8 @@ def test_lists(opened: list[Stand], capsys: Output, monkeypatch: pytest.MonkeyPa
     voices.save(Voice(name="alice", global_tokens=tokens, codec="c", origin="cloned", source="x"))
     assert main(["say", "-v", "?"]) == 0
     assert capsys.readouterr().out.startswith("alice\t")
-    devices = [player.Device("mic", 8000, False), player.Device("speaker", 48000, True)]
-    monkeypatch.setattr(player, "devices", lambda: devices)
+    devices = [portaudio.Device("mic", 8000, False), portaudio.Device("speaker", 48000, True)]
+    monkeypatch.setattr(portaudio, "devices", lambda: devices)
     assert main(["say", "-a", "?"]) == 0
     assert capsys.readouterr().out == "mic\t8000 Hz\nspeaker\t48000 Hz, the default\n"
     assert opened == []

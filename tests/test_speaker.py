@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from spark_mlx import player, speaker
+from spark_mlx import mouth, speaker, utterances
 from spark_mlx.errors import ModelError, PlaybackError, SparkError, TextError, VoiceError
 from spark_mlx.events import Event
 from spark_mlx.pipeline import SparkTTS, load
+from spark_mlx.playback import portaudio
 from spark_mlx.script import LONGEST_PASSAGE, Script
 from spark_mlx.speaker import Speaker
 from spark_mlx.stream import Chunk
@@ -132,8 +133,8 @@ class Listener:
 
 @pytest.fixture(autouse=True)
 def _stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(speaker, "Player", Stand)
-    monkeypatch.setattr(player, "restart", lambda: None)
+    monkeypatch.setattr(mouth, "Player", Stand)
+    monkeypatch.setattr(portaudio, "restart", lambda: None)
     monkeypatch.setattr(Stand, "broken", None)
     monkeypatch.setattr(Stand, "automatic", True)
     monkeypatch.setattr(Stand, "open_", [])
@@ -181,7 +182,7 @@ def test_a_sentence_is_told_when_it_is_heard(
     listener = Listener(spoken)
     spoken.say(LONG)
     out = opened(spoken)
-    until(lambda: spoken.status()["ahead"] >= speaker.FED)
+    until(lambda: spoken.status()["ahead"] >= mouth.FED)
     assert listener.events == []
     out.play(0.01)
     assert listener.wait(lambda event: event.kind == "sentence").text == LONG[:27]
@@ -283,13 +284,13 @@ def test_skip_uses_what_is_made_already(spoken: Speaker, monkeypatch: pytest.Mon
     monkeypatch.setattr(Stand, "automatic", False)
     spoken.say("The first is here. The second is here.")
     out = opened(spoken)
-    until(lambda: spoken._queue[0].job.done)
-    stop = spoken._queue[0].job.stop
+    until(lambda: spoken._queue.utterances[0].job.done)
+    stop = spoken._queue.utterances[0].job.stop
     spoken.skip(1)
     spoken.skip(0)
-    assert spoken._queue[0].job.stop is stop  # not begun anew
+    assert spoken._queue.utterances[0].job.stop is stop  # not begun anew
     spoken.skip(-1)
-    assert spoken._queue[0].job.stop is not stop
+    assert spoken._queue.utterances[0].job.stop is not stop
     assert out.stops == 3
 
 
@@ -400,7 +401,7 @@ def test_a_device_that_goes_away(spoken: Speaker, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Stand, "automatic", False)
     number = spoken.say(LONG)
     out = opened(spoken)
-    until(lambda: out.queued >= speaker.FED)
+    until(lambda: out.queued >= mouth.FED)
     out.play(0.3)
     gone = iter([PlaybackError("unplugged")])
 
@@ -421,10 +422,10 @@ def test_a_device_that_goes_away(spoken: Speaker, monkeypatch: pytest.MonkeyPatc
 
 def test_a_player_that_dies_unnoticed(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
-    monkeypatch.setattr(speaker, "STILL", 0.1)
+    monkeypatch.setattr(mouth, "STILL", 0.1)
     number = spoken.say(" ".join([LONG] * 3))
     out = opened(spoken)
-    until(lambda: out.queued >= speaker.FED)
+    until(lambda: out.queued >= mouth.FED)
 
     def drain(self: Stand) -> None:
         Stand.automatic = True
@@ -449,27 +450,27 @@ def test_synthesize_beside_speech(spoken: Speaker) -> None:
 def test_a_synthesis_waits_for_who_takes_it(spoken: Speaker) -> None:
     sounds = spoken.synthesize(LONG * 20)
     job = sounds._job
-    until(lambda: job.seconds >= speaker.AHEAD)
-    until(lambda: spoken._pick() is None)
-    assert job.seconds < speaker.AHEAD + 3
+    until(lambda: job.seconds >= utterances.AHEAD)
+    until(lambda: spoken._queue.pick() is None)
+    assert job.seconds < utterances.AHEAD + 3
     next(sounds)
     sounds.close()
     assert list(sounds) == []
-    assert spoken._syntheses == []
+    assert spoken._queue.syntheses == []
 
 
 def test_speech_goes_first_when_it_is_short(spoken: Speaker) -> None:
     spoken.wait_loaded()
     own, others = Job(Script("One."), None), Job(Script("Two."), None)
-    with spoken._changed:
+    with spoken._queue.changed:
         number = speaker.Utterance(99)
-        spoken._queue.append(speaker._Said(number, own, None))
-        spoken._syntheses.append(others)
-        spoken._held = True
-        picked = [spoken._pick() for _ in range(8)]
-        spoken._held = False
-        spoken._queue.clear()
-        spoken._syntheses.clear()
+        spoken._queue.utterances.append(utterances.Said(number, own, None))
+        spoken._queue.syntheses.append(others)
+        spoken._mouth._held = True
+        picked = [spoken._queue.pick() for _ in range(8)]
+        spoken._mouth._held = False
+        spoken._queue.utterances.clear()
+        spoken._queue.syntheses.clear()
     assert picked.count(own) == 6
     assert picked.count(others) == 2
 
@@ -489,10 +490,10 @@ def test_memory_does_not_grow_with_the_text(
     monkeypatch.setattr(Stand, "automatic", False)
     spoken.say(LONG * 5000)  # half a million characters
     opened(spoken)
-    until(lambda: spoken.status()["ahead"] >= speaker.AHEAD)
-    until(lambda: spoken._pick() is None)
-    assert spoken.status()["ahead"] < speaker.AHEAD + 3
-    assert len(spoken._queue[0].job.script._sentences) < 5
+    until(lambda: spoken.status()["ahead"] >= utterances.AHEAD)
+    until(lambda: spoken._queue.pick() is None)
+    assert spoken.status()["ahead"] < utterances.AHEAD + 3
+    assert len(spoken._queue.utterances[0].job.script._sentences) < 5
 
 
 # The script.

@@ -11,9 +11,10 @@ import sys
 
 import mlx.core as mx
 
-from spark_mlx import hub, native, player, precision, selfcheck, voices
+from spark_mlx import hub, native, precision, selfcheck, voices
 from spark_mlx.cli.models import load_model
 from spark_mlx.errors import PlaybackError, SparkError
+from spark_mlx.playback import portaudio
 from spark_mlx.version import __version__
 
 PACKAGES = ("mlx", "numpy", "safetensors", "tokenizers", "soundfile", "soxr", "huggingface_hub")
@@ -83,7 +84,7 @@ def _voices() -> Finding:
 
 def _sound() -> Finding:
     try:
-        devices = player.devices()
+        devices = portaudio.devices()
     except PlaybackError as error:
         return Finding("sound", False, str(error))
     if not devices:

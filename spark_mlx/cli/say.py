@@ -21,6 +21,7 @@ from spark_mlx.cli.screen import Bar, Marker
 from spark_mlx.cli.voice import list_ as list_voices
 from spark_mlx.errors import SubtitleError, TextError, UsageError
 from spark_mlx.pipeline import SparkTTS
+from spark_mlx.playback import portaudio
 from spark_mlx.speech import Sentence
 from spark_mlx.stream import Chunk
 from spark_mlx.stretch import OWN_SPEED
@@ -114,7 +115,7 @@ def _into_file(args: argparse.Namespace, text: str) -> None:
 
 
 def _list_devices() -> int:
-    for device in player.devices():
+    for device in portaudio.devices():
         print(f"{device.name}\t{device.rate} Hz{', the default' if device.default else ''}")
     return 0
 
@@ -161,7 +162,7 @@ def _check_options(args: argparse.Namespace) -> None:
 def _check_device(args: argparse.Namespace) -> None:
     """Refuses to play where nothing can be played."""
     if args.audio_device is None:
-        player.output()
+        portaudio.output()
     else:
         player.Player(audio.LOWEST_RATE, device=args.audio_device)  # is not opened
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from spark_mlx.read import moves
 from spark_mlx.read.reading import Reading
 
 QUIT, SEARCH, HELP = "q", "/", "?"
@@ -12,20 +13,20 @@ LEFT, RIGHT, UP, DOWN = "h", "l", "k", "j"
 
 ACTIONS: dict[str, Callable[[Reading], None]] = {
     " ": Reading.toggle,
-    LEFT: lambda reading: reading.sentence(-1),
-    RIGHT: lambda reading: reading.sentence(1),
-    UP: lambda reading: reading.paragraph(-1),
-    DOWN: lambda reading: reading.paragraph(1),
-    "r": lambda reading: reading.sentence(0),
-    "[": lambda reading: reading.heading(-1),
-    "]": lambda reading: reading.heading(1),
-    "g": lambda reading: reading.edge(last=False),
-    "G": lambda reading: reading.edge(last=True),
+    LEFT: lambda reading: moves.sentence(reading, -1),
+    RIGHT: lambda reading: moves.sentence(reading, 1),
+    UP: lambda reading: moves.paragraph(reading, -1),
+    DOWN: lambda reading: moves.paragraph(reading, 1),
+    "r": lambda reading: moves.sentence(reading, 0),
+    "[": lambda reading: moves.heading(reading, -1),
+    "]": lambda reading: moves.heading(reading, 1),
+    "g": lambda reading: moves.edge(reading, last=False),
+    "G": lambda reading: moves.edge(reading, last=True),
     "+": lambda reading: reading.faster(1),
     "=": lambda reading: reading.faster(1),
     "-": lambda reading: reading.faster(-1),
-    "n": lambda reading: reading.search_again(1),
-    "N": lambda reading: reading.search_again(-1),
+    "n": lambda reading: moves.search_again(reading, 1),
+    "N": lambda reading: moves.search_again(reading, -1),
 }
 
 HELP_LINES = (

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 
 from spark_mlx.errors import SparkError
-from spark_mlx.read import keys
+from spark_mlx.read import keys, moves
 from spark_mlx.read.reading import Reading
 from spark_mlx.read.speaking import State
 
@@ -151,7 +151,7 @@ class Plain:
         self._print("search for:")
         with self._lines():
             words = os.read(self._keyboard, 4096).decode("utf-8", "replace")
-        self._reading.search(words.strip())
+        moves.search(self._reading, words.strip())
         if speaking:
             self._reading.toggle()
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 
 from spark_mlx.places import Span
-from spark_mlx.read import columns, keys
+from spark_mlx.read import columns, keys, moves
 from spark_mlx.read.page import Page
 from spark_mlx.read.reading import Reading
 from spark_mlx.read.speaking import State
@@ -132,7 +132,7 @@ class View:
         if key in _ENTER or key in _ESCAPE:
             self._words = None
             if key in _ENTER:
-                self._reading.search(words)
+                moves.search(self._reading, words)
             if self._was_speaking:
                 self._reading.toggle()
         elif key in _ERASE:

@@ -77,9 +77,9 @@ class OwnDevice:
         Raises:
             PlaybackError: there is no device.
         """
-        from spark_mlx import player
+        from spark_mlx.playback import portaudio
 
-        player.output()
+        portaudio.output()
 
     def player(self, rate: int) -> Player:
         """An open player of samples at `rate` Hz.
