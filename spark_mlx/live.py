@@ -18,7 +18,7 @@ from spark_mlx import player
 from spark_mlx.errors import GenerationError
 from spark_mlx.speech import Sentence, note
 from spark_mlx.stream import Chunk
-from spark_mlx.worker import leave_mlx
+from spark_mlx.threads import leave_mlx
 
 # Seconds of speech that are made before they are needed: enough for the slow beginning of the next
 # sentence, and little is lost when the listener stops.

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import mlx.core as mx
 import numpy as np
 
 from spark_mlx import pauses
@@ -21,6 +20,7 @@ from spark_mlx.errors import SparkError
 from spark_mlx.pipeline import SparkTTS
 from spark_mlx.script import Script
 from spark_mlx.text import Boundary
+from spark_mlx.threads import leave_mlx
 from spark_mlx.voice import Voice
 
 log = logging.getLogger(__name__)
@@ -82,19 +82,6 @@ class Job:
     def seconds(self) -> float:
         """How much speech is ready."""
         return sum(stretch.seconds for stretch in self.ready)
-
-
-def leave_mlx() -> None:
-    """Ends what MLX runs for the thread that calls, which ends next.
-
-    Left to MLX, that would end at some time after the thread, when the process may be ending too:
-    "terminate called without an active exception".
-    """
-    mx.synchronize()
-    # Before 0.31.2 streams belong to no thread, and nothing is to be cleared.
-    clear = getattr(mx, "clear_streams", None)
-    if clear is not None:
-        clear()
 
 
 class Worker:
