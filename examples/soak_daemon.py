@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import fcntl
 import functools
 import json
 import mmap
 import os
 import queue
 import random
-import select
 import socket
 import statistics
 import struct
@@ -38,11 +36,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from card import Card
 from spark_mlx.daemon.client import Client, connect
 from spark_mlx.errors import SparkError
 from spark_mlx.events import Event
 
-RATE, FRAME = 16_000, 8  # of what the card reads: Hz, and bytes for two channels of float32
 TEXT = 5  # sentences
 QUEUED = 2  # texts at a time
 PLACES = "in the park|at the station|by the river|on the hill|near the old mill|under the bridge"
@@ -104,38 +102,6 @@ def serve(folder: Path) -> None:
 
 
 # In the other one.
-
-
-class Card:
-    """Reads what is played, `speed` times as fast as a sound card would."""
-
-    def __init__(self, folder: Path, speed: float) -> None:
-        self.frames = 0
-        self._speed = speed
-        os.mkfifo(folder / "card")
-        (folder / "asound.conf").write_text(
-            "pcm.!default { type file slave.pcm { type null } "
-            f'file "{folder / "card"}" format raw }}\n'
-        )
-        self._pipe = os.open(folder / "card", os.O_RDWR | os.O_NONBLOCK)
-        fcntl.fcntl(self._pipe, 1031, 4096)  # F_SETPIPE_SZ: holds 512 frames
-        self._closed = False
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._closed = True
-        self._thread.join()
-        os.close(self._pipe)
-
-    def _read(self) -> None:
-        due = 0.0
-        while not self._closed:
-            if select.select([self._pipe], [], [], 0.05)[0]:
-                count = len(os.read(self._pipe, RATE // 100 * FRAME)) // FRAME
-                self.frames += count
-                due = max(due, time.monotonic()) + count / RATE / self._speed
-                time.sleep(max(0.0, due - time.monotonic()))
 
 
 @dataclass
@@ -366,7 +332,7 @@ class Soak:
             environment = {
                 **os.environ,
                 "SPARK_MLX_HOME": str(self._folder),
-                "ALSA_CONFIG_PATH": str(self._folder / "asound.conf"),
+                "ALSA_CONFIG_PATH": str(self._card.config),
             }
             self._daemon: subprocess.Popen[str] = subprocess.Popen(
                 [sys.executable, __file__, "--serve", str(self._folder)],

@@ -87,6 +87,9 @@ class SparkTTS:
         self.lm = lm
         self.codec = codec
         self.sample_rate = config.sample_rate
+        if lm.in_any_thread:
+            # Another thread may not go on with what this one has only begun.
+            mx.eval(lm.parameters())
 
     def clone(
         self,
