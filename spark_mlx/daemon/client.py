@@ -201,7 +201,9 @@ class Client:
                 raise self._gone
             waiting = _Answer(do)
             self._waiting.put(waiting)
-            self._lines.send({"do": do, **given})
+            # If it cannot be sent, the reader learns why: from what the daemon said last.
+            with contextlib.suppress(DaemonError):
+                self._lines.send({"do": do, **given})
         if not waiting.came.wait(ANSWER):
             raise DaemonError(f"the daemon has not answered for {ANSWER:g} s; start it again")
         if waiting.answer is None:
