@@ -198,7 +198,7 @@ class Fake:
     def __init__(self, spoil: Callable[[Settings], tuple[float, float]] | None = None) -> None:
         self._spoil = spoil
 
-    def clone(self, source: Any) -> Any:
+    def clone(self, source: Any, transcript: str | None = None) -> Any:
         return Settings(source=source)
 
     def create_voice(
@@ -323,7 +323,7 @@ class Parrot:
     def __init__(self, pool: list[Clip], espeak: clips.Espeak, spoil: Callable[..., Any]) -> None:
         self._pool, self._espeak, self._spoil = pool, espeak, spoil
 
-    def clone(self, source: Any) -> Any:
+    def clone(self, source: Any, transcript: str | None = None) -> Any:
         return next(c for c in self._pool if c.samples is source[0])
 
     def create_voice(self, *_: Any, **__: Any) -> Any:
@@ -357,7 +357,7 @@ def judges(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Clip], clips.
 @hears
 @pytest.mark.parametrize(
     ("spoil", "passed"),
-    [(as_it_is, [True, True, True]), (higher, [None, None, False]), (noise, [False, False, False])],
+    [(as_it_is, [True] * 4), (higher, [None, None, False, False]), (noise, [False] * 4)],
 )
 def test_words_and_clones(judges: Any, spoil: Any, passed: list[bool | None]) -> None:
     made, espeak, jury = judges
@@ -431,7 +431,7 @@ def test_everything_runs(
     arguments = [str(model), str(folder), str(folder / "out" / "e.json"), "--quick"]
     evaluate.main([*arguments, *(["--codec-only"] if codec_only else [])])
     report = json.loads((folder / "out" / "e.json").read_text())
-    assert len(report["figures"]) == (3 if codec_only else 12)
+    assert len(report["figures"]) == (3 if codec_only else 13)
     assert [row["text"] for row in report["sentences"]] == list(TEXTS)
     table = capsys.readouterr().out
     written = (folder / "out" / "e.md").read_text()
