@@ -240,15 +240,14 @@ def endings(tts: Speaker, clips: Sequence[Clip], espeak: Espeak) -> list[Figure]
 
 def lines_end(tts: Speaker, clips: Sequence[Clip], espeak: Espeak) -> Figure:
     """The same with two sentences on a line, which `say` takes for one piece of text if they are
-    short enough."""
+    short enough. How long they take is told and not judged: a clone draws its own speed."""
     pairs = list(zip(clips[::2], clips[1::2], strict=False))
     texts = [f"{one.text} {other.text}" for one, other in pairs]
     sources = references([one for one, _ in pairs], clips, 3)
     answers = _answers(tts, texts, sources, espeak)
-    right = 1 - answers["far_off"] / len(texts)
-    target = "none cut off or empty, ≥ 96 % within 0.7 to 1.4 of espeak-ng's length"
-    ended = _ended(answers, target, right >= 0.96)
-    reached = f"{ended[0]}, {right:.0%} as long"
+    near = 1 - answers["far_off"] / len(texts)
+    ended = _ended(answers, "none cut off or empty", otherwise=True)
+    reached = f"{ended[0]}; {near:.0%} within 0.7 to 1.4 of espeak-ng's length"
     return Figure(f"{len(texts)} lines of two sentences end", reached, *ended[1:])
 
 
