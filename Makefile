@@ -4,20 +4,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
-TINY := build/tiny
 NANO := build/nano
 
 .PHONY: say test test-full sanitize check format lint types nano nano-eval clean
 
-say: $(VENV)/.installed $(TINY)/config.json
-	@if [ -n "$$SPARK_MLX_MODEL" ] || $(BIN)/python -c "from spark_mlx import hub; hub.resolve(None)" 2>/dev/null; then \
-		$(BIN)/spark-mlx say "$(TEXT)" $(SAY); \
-	else \
-		echo "No model is downloaded yet, so a tiny one with random weights speaks:"; \
-		echo "this is noise, and shows only that everything runs. For speech: spark-mlx download"; \
-		$(BIN)/spark-mlx say "$(TEXT)" --model $(TINY) $(or $(SAY),-o build/noise.wav) \
-			$(if $(SAY),,&& echo "written: build/noise.wav"); \
-	fi
+# Into a file, so that there is something to hear on a machine without sound too; then aloud.
+say: $(VENV)/.installed
+	@mkdir -p build
+	$(BIN)/spark-mlx say "$(TEXT)" $(or $(SAY),-o build/say.wav)
+ifndef SAY
+	@echo "written: build/say.wav"
+	@! $(BIN)/python -c "import sounddevice as s; s.check_output_settings()" 2>/dev/null || \
+		$(BIN)/spark-mlx say "$(TEXT)"
+endif
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
@@ -60,11 +59,6 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
-
-$(TINY)/config.json: $(VENV)/.installed
-	rm -rf $(TINY) $(TINY)-checkpoint
-	$(BIN)/python examples/random_checkpoint.py tiny $(TINY)-checkpoint
-	$(BIN)/spark-mlx convert $(TINY)-checkpoint $(TINY) > build/tiny.log
 
 # Trains the model that comes with the package, from nothing: hours. Run again, it goes on from
 # where it was stopped. See docs/nano.md.

@@ -9,6 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
+_QUANTIZE = "bits of the language model's linear layers and embedding"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the converter's arguments to a parser."""
@@ -19,23 +21,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a checkpoint in the layout of SparkAudio/Spark-TTS-0.5B",
     )
     parser.add_argument("destination", type=Path, metavar="DST", help="the model folder to write")
-    add_precision(parser)
+    _add_dtype(parser)
+    parser.add_argument(
+        "--quantize", type=int, choices=[8, 4], help=f"{_QUANTIZE} (default: not quantised)"
+    )
     parser.add_argument("--force", action="store_true", help="replace a model folder at DST")
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:
-    """Adds how a model is stored, which `spark-mlx download` asks as well."""
+    """Adds how `spark-mlx download` stores a model."""
+    _add_dtype(parser)
+    parser.add_argument(
+        "--quantize",
+        choices=["auto", "8", "4", "none"],
+        default="auto",
+        help=f"{_QUANTIZE} (default: 8 on a CPU, none on a GPU)",
+    )
+
+
+def _add_dtype(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype",
         choices=["float32", "bfloat16"],
         default="float32",
         help="type of the language model's weights (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--quantize",
-        type=int,
-        choices=[8, 4],
-        help="bits of the language model's linear layers and embedding (default: not quantised)",
     )
 
 

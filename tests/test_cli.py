@@ -65,6 +65,13 @@ def spark(tmp_path: Path, model: Path) -> Command:
     return Command(tmp_path / "home", model)
 
 
+def own_voices(spark: Command) -> list[str]:
+    """What `voice list` shows besides the presets."""
+    listed = spark("voice", "list", check=True).stdout.decode().splitlines()
+    rows = [line.split("\t") for line in listed]
+    return [name for name, origin in rows if origin != "preset, for nano"]
+
+
 # What it does.
 
 
@@ -113,8 +120,7 @@ def test_voices_from_clone_to_remove(spark: Command, tmp_path: Path) -> None:
     done = spark("voice", "clone", CLIP, "--name", "alice", "--consent", consent, check=True)
     assert done.stdout.decode().strip() == "alice"
     spark("voice", "create", "--gender", "male", "--pitch-value", "90", "--name", "tom", check=True)
-    listed = spark("voice", "list", check=True).stdout.decode().splitlines()
-    assert [line.split("\t")[0] for line in listed] == ["alice", "tom"]
+    assert own_voices(spark) == ["alice", "tom"]
     shown = json.loads(spark("voice", "show", "tom", "--json", check=True).stdout)
     assert shown["attributes"]["pitch_value"] == 90
     assert consent in spark("voice", "show", "alice", check=True).stdout.decode()
@@ -127,7 +133,7 @@ def test_voices_from_clone_to_remove(spark: Command, tmp_path: Path) -> None:
 def test_a_voice_file_of_ones_own(spark: Command, tmp_path: Path) -> None:
     file = str(tmp_path / "mine.npz")
     spark("voice", "clone", CLIP, "-o", file, check=True)
-    assert spark("voice", "list", check=True).stdout == b""
+    assert own_voices(spark) == []
     spark("say", "Hello.", "-v", file, "-o", str(tmp_path / "o.wav"), check=True)
 
 
@@ -236,7 +242,7 @@ def test_bad_references(spark: Command, tmp_path: Path) -> None:
     ):
         line = spark.refused("voice", "clone", path, "--name", "x")
         assert complaint in line
-    assert spark("voice", "list", check=True).stdout == b""
+    assert own_voices(spark) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from conftest import REFERENCE, ROOT
-from spark_mlx import audio
+from spark_mlx import audio, hub
 from spark_mlx.voice import Voice
 
 # examples/random_checkpoint.py makes the model itself; it has tests of its own.
@@ -29,7 +29,10 @@ SCRIPTS = {
     "random_checkpoint",
     "soak_daemon",
     "soak_playback",
+    "soak_speech",
 }
+# What the soaks share.
+SHARED = {"card"}
 
 Run = Callable[..., str]
 
@@ -65,7 +68,7 @@ def samples(path: Path) -> np.ndarray:
 
 
 def test_every_script_is_run_here() -> None:
-    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == SCRIPTS
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == SCRIPTS | SHARED
 
 
 def test_clone_and_say(run: Run, tmp_path: Path) -> None:
@@ -135,10 +138,22 @@ def test_soak_playback(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert latency <= stops[0] <= stops[1]
 
 
-@pytest.mark.skipif(
+portaudio_on_alsa = pytest.mark.skipif(
     sys.platform != "linux" or ctypes.util.find_library("portaudio") is None,
     reason="needs PortAudio on ALSA (apt install libportaudio2)",
 )
+
+
+@portaudio_on_alsa
+def test_soak_speech(run: Run) -> None:
+    nano = str(hub.BUILT_IN)
+    lines = run("soak_speech", "--minutes", "0.1", "--speed", "4", "--model", nano).splitlines()
+    figures = {line[:12].strip(): line[12:] for line in lines}
+    assert float(figures["spoken"].split()[0]) > 6
+    assert figures["the file"] == "equals the chunks"
+
+
+@portaudio_on_alsa
 def test_soak_daemon(run: Run, tmp_path: Path) -> None:
     short = "--minutes 0.2 --speed 20 --kills 2 --malformed 20 --losses 1 --restarts 1 --stops 3"
     printed = run("soak_daemon", *short.split(), "--csv", "soak.csv")

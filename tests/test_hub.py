@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from hub_server import Fault, HubServer
-from spark_mlx import hub, paths
+from spark_mlx import cpu, hub, paths
 from spark_mlx.errors import ConfigError, ModelError, SparkError
 from spark_mlx.model_config import ModelConfig
 
@@ -107,7 +107,7 @@ def fails(answer: dict[str, Any], *words: str) -> None:
 
 
 def test_download_makes_the_default_model(server: HubServer, client: Client, model: Path) -> None:
-    answer = client("download")
+    answer = client("download", quantize=None)
     folder = paths.models() / "Spark-TTS-0.5B"
     assert answer["path"] == str(folder)
     assert answer["said"][0] == hub.LICENCE
@@ -116,10 +116,19 @@ def test_download_makes_the_default_model(server: HubServer, client: Client, mod
     assert not (paths.home() / "fetched").exists()
 
     server.requests.clear()
-    assert client("download")["path"] == str(folder)
+    assert client("download", quantize=None)["path"] == str(folder)
     assert server.requests == []
-    assert client("download", force=True)["path"] == str(folder)
+    assert client("download", quantize=None, force=True)["path"] == str(folder)
     assert len(server.asked("GET", LM)) == 1
+
+
+def test_download_chooses_what_this_device_is_fastest_with(
+    server: HubServer, client: Client
+) -> None:
+    answer = client("download")
+    chosen = ModelConfig.load(Path(answer["path"])).quantize
+    assert chosen == (8 if cpu.in_use() else None)
+    assert (hub.AUTO_QUANTIZE in answer["said"]) == cpu.in_use()
 
 
 def test_only_what_a_conversion_reads_is_fetched(
@@ -135,14 +144,14 @@ def test_only_what_a_conversion_reads_is_fetched(
 
 
 def test_a_kept_source_serves_another_model(server: HubServer, client: Client) -> None:
-    first = client("download", keep_source=True)["path"]
+    first = client("download", quantize=None, keep_source=True)["path"]
     server.requests.clear()
     second = client("download", quantize=8, offline=True)["path"]
     assert server.requests == []
     assert ModelConfig.load(Path(second)).quantize == 8
     assert hub.resolve(None) == Path(second)
     # Asking for the first again makes it the default again.
-    assert client("download")["path"] == first
+    assert client("download", quantize=None)["path"] == first
     assert hub.resolve(None) == Path(first)
 
 

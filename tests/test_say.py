@@ -107,7 +107,9 @@ def test_lists(opened: list[Stand], capsys: Output, monkeypatch: pytest.MonkeyPa
     tokens = np.arange(32, dtype=np.int32)
     voices.save(Voice(name="alice", global_tokens=tokens, codec="c", origin="cloned", source="x"))
     assert main(["say", "-v", "?"]) == 0
-    assert capsys.readouterr().out.startswith("alice\t")
+    listed = capsys.readouterr().out.splitlines()
+    assert "ada\tpreset, for nano" in listed
+    assert any(line.startswith("alice\t") for line in listed)
     devices = [portaudio.Device("mic", 8000, False), portaudio.Device("speaker", 48000, True)]
     monkeypatch.setattr(portaudio, "devices", lambda: devices)
     assert main(["say", "-a", "?"]) == 0

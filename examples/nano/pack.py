@@ -1,4 +1,4 @@
-"""Makes of a trained model folder what the package ships: bfloat16 weights, and preset voices.
+"""Makes of a trained model folder what the package ships: narrow weights, and preset voices.
 
     python examples/nano/pack.py build/nano/model spark_mlx/nano voices
     python examples/nano/pack.py build/nano/model build/nano/model-8 --quantize 8
@@ -42,9 +42,17 @@ PRESETS = {
     "oscar": ("male", "en+m2", 20, 150),
 }
 
+# Parts of the codec that turn sound into tokens, with the encoder. They are small, and in bfloat16
+# a recording would get other tokens.
+LISTENING = ("speaker_encoder.", "quantizer.")
+
+
+def narrow(array: mx.array) -> mx.array:
+    return array.astype(mx.bfloat16)
+
 
 def pack(model: Path, out: Path, bits: int | None) -> None:
-    """Writes the folder `out` with the weights of `model` in bfloat16.
+    """Writes the folder `out` with the weights of `model`, those that speak in bfloat16.
 
     Args:
         bits: of the language model's matrices, 8 or 4; its other weights are float32 then.
@@ -60,7 +68,10 @@ def pack(model: Path, out: Path, bits: int | None) -> None:
             quantize(lm, bits)
             packed = dict(tree_flatten(lm.parameters()))
         else:
-            packed = {key: array.astype(mx.bfloat16) for key, array in arrays.items()}
+            packed = {
+                key: array if name == ENCODER_FILE or key.startswith(LISTENING) else narrow(array)
+                for key, array in arrays.items()
+            }
         mx.save_safetensors(str(out / name), packed)
     dtype = "bfloat16" if bits is None else "float32"
     checkpoints.save_config(out, dataclasses.replace(config, dtype=dtype, quantize=bits))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from typing import Literal
 
 from spark_mlx import hub, paths
 from spark_mlx.pipeline import SparkTTS, load
@@ -31,10 +32,14 @@ def mention_built_in(args: argparse.Namespace) -> None:
         mark.touch()
 
 
+# What --quantize says → what `hub.download` takes.
+_QUANTIZE: dict[str, int | Literal["auto"] | None] = {"auto": "auto", "8": 8, "4": 4, "none": None}
+
+
 def download(args: argparse.Namespace) -> int:
     folder = hub.download(
         dtype=args.dtype,
-        quantize=args.quantize,
+        quantize=_QUANTIZE[args.quantize],
         force=args.force,
         keep_source=args.keep_source,
         progress=sys.stderr.isatty(),

@@ -43,7 +43,7 @@ def _save(voice: Voice, args: argparse.Namespace) -> int:
 
 def list_(args: argparse.Namespace) -> int:
     for entry in voices.listing():
-        print(f"{entry.name}\t{'preset' if entry.preset else entry.path}")
+        print(f"{entry.name}\t{'preset, for nano' if entry.preset else entry.path}")
     return 0
 
 
