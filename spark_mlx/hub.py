@@ -34,8 +34,9 @@ LICENCE = (
 )
 VARIABLE = "SPARK_MLX_MODEL"
 AUTO_QUANTIZE = (
-    "On a CPU the language model is stored in 8 bits a weight, which is what makes it faster than "
-    "speech; @COST@. --quantize none stores what was published."
+    "On a CPU the language model is stored in 8 bits a weight, which makes it faster than speech. "
+    "What that costs was measured on the small model alone, whose words and pitch stayed within "
+    "chance (docs/nano.md). --quantize none stores what was published."
 )
 
 # All that a conversion reads; the repository holds more.

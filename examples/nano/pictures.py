@@ -58,7 +58,7 @@ STYLE: Any = {
 }
 POINTS = 300  # of a line, so that the file stays small
 # What tells more about the machinery than about the model.
-LEFT_OUT = {"norm", "restarted", "perplexity"}
+LEFT_OUT = {"norm", "restarted", "perplexity", "epoch", "tokens/s"}
 # (highest frequency, window, hop) of the columns: in Hz and samples.
 COLUMNS = ((8000, 128, 32), (1500, 1024, 64))
 FLOOR_DB = -60.0  # below the loudest
