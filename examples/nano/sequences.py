@@ -95,13 +95,13 @@ def load(shards: Sequence[Path], corpus: Path) -> list[Coded]:
     sentences = []
     for path in shards:
         words = words_of(corpus / path.name)
-        paths = json.loads(words.read_text()) if words.exists() else itertools.repeat([])
+        known = json.loads(words.read_text()) if words.exists() else itertools.repeat([])
         with np.load(path, allow_pickle=False) as shard:
             semantic = np.split(shard["semantic"], shard["offsets"][1:-1])
             rows = zip(shard["global_tokens"], semantic, shard["meta"].tolist(), strict=True)
             sentences += [
-                Coded(g.tolist(), s.tolist(), json.loads(m), path)
-                for (g, s, m), path in zip(rows, paths, strict=False)
+                Coded(g.tolist(), s.tolist(), json.loads(m), times)
+                for (g, s, m), times in zip(rows, known, strict=False)
             ]
     return sentences
 
