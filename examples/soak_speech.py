@@ -67,7 +67,9 @@ def read(card: Card, model: str | None, seconds: float) -> None:
 
     def watch(chunk: Chunk, heard: float) -> None:
         if heard > len(used):  # once a second
-            used.append(memory())
+            # What is kept here to be compared does not count.
+            kept = len(card.played) + sum(samples.nbytes for samples in made)
+            used.append(memory() - kept / 1e6)
             bar.update(1)
 
     report = live.play(make, watch=watch)
