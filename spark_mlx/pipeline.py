@@ -25,7 +25,6 @@ from spark_mlx.precision import quantize, settle
 from spark_mlx.sampling import Sampling
 from spark_mlx.speech import Sentence, Speech
 from spark_mlx.stream import LOOK_AHEAD, Chunk, StreamDecoder
-from spark_mlx.threads import overlapped
 from spark_mlx.tokens import Vocabulary
 from spark_mlx.voice import Attributes, Voice
 from spark_mlx.weights import EmbeddingOnDisk, load_weights
@@ -87,9 +86,6 @@ class SparkTTS:
         self.lm = lm
         self.codec = codec
         self.sample_rate = config.sample_rate
-        if lm.in_any_thread:
-            # Another thread may not go on with what this one has only begun.
-            mx.eval(lm.parameters())
 
     def clone(
         self,
@@ -343,13 +339,8 @@ class SparkTTS:
         """The samples of one answer, as they are settled, and a warning with the last of them."""
         decoder = StreamDecoder(self.codec, voice.global_tokens, look_ahead)
         prompt, stage = self.prompt(spoken, voice), self._speech_stage(spoken)
-        mx.eval(key)
-
-        def write() -> Iterator[int]:
-            return generate(self.lm, prompt, [stage], sampling, key)
-
         id_ = None
-        for id_ in overlapped(write) if self.lm.in_any_thread else write():
+        for id_ in generate(self.lm, prompt, [stage], sampling, key):
             if stop.is_set():
                 return
             if id_ == stage.end:
