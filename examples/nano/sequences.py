@@ -29,6 +29,7 @@ import mlx.core as mx
 import numpy as np
 
 from alignment import WordPath, words_of
+from config import NANO
 from data import Corpus, Meta
 from guide import Paths
 from spark_mlx.codec.codec import Codec
@@ -42,7 +43,7 @@ FIRST_SHARES = {"clone": 70, "transcript": 0, "create": 30}
 SHARES = {"clone": 45, "transcript": 25, "create": 30}
 # And how many of a hundred are then two sentences in a row, so that longer texts are known as well.
 JOINED = 25
-TOKEN_RATE = 50  # semantic tokens a second
+TOKEN_RATE = NANO.sample_rate / NANO.hop  # semantic tokens a second
 # Where a prompt's text begins: after the task and the mark that content follows.
 _TEXT = 2
 # A reference is among so many neighbours in a list of the same voice, sorted by speed and pitch.
