@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import resource
 import sys
 import tempfile
 import threading
@@ -47,6 +46,7 @@ def read(card: Card, model: str | None, seconds: float) -> None:
     """Plays sentences for so many seconds, and prints how that went."""
     # Not above: they load PortAudio, which reads ALSA's configuration then.
     import spark_mlx
+    from soak_playback import memory
     from spark_mlx import live, voices
     from spark_mlx.stream import Chunk
 
@@ -103,12 +103,6 @@ def text(seconds: float) -> str:
 def sounding(samples: np.ndarray) -> np.ndarray:
     """The places of samples that are not silent."""
     return np.flatnonzero(np.abs(samples) > 0)
-
-
-def memory() -> float:
-    """Megabytes that this process uses."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
 
 
 if __name__ == "__main__":
