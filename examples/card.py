@@ -25,18 +25,25 @@ class Card:
     Args:
         folder: for the pipe and ALSA's configuration.
         keep: whether to keep what was played, in `played`.
+        rate: Hz, to which ALSA converts whatever is played, as sound servers do; None is for
+            PortAudio at 16 kHz, untouched.
+
+    Attributes:
+        frames: how many were played.
     """
 
-    def __init__(self, folder: Path, speed: float = 1.0, keep: bool = False) -> None:
+    def __init__(
+        self, folder: Path, speed: float = 1.0, keep: bool = False, rate: int | None = None
+    ) -> None:
         self.frames = 0
         self.played = bytearray()
         self.config = folder / "asound.conf"
-        self._speed, self._keep = speed, keep
+        self._speed, self._keep, self._rate = speed, keep, rate or RATE
         os.mkfifo(folder / "card")
-        self.config.write_text(
-            "pcm.!default { type file slave.pcm { type null } "
-            f'file "{folder / "card"}" format raw }}\n'
-        )
+        pipe = f'type file slave.pcm {{ type null }} file "{folder / "card"}" format raw'
+        if rate is not None:
+            pipe = f"type plug slave {{ pcm {{ {pipe} }} rate {rate} channels 2 format FLOAT_LE }}"
+        self.config.write_text(f"pcm.!default {{ {pipe} }}\n")
         self._pipe = os.open(folder / "card", os.O_RDWR | os.O_NONBLOCK)
         fcntl.fcntl(self._pipe, _F_SETPIPE_SZ, _PIPE)
         self._closed = False
@@ -48,14 +55,18 @@ class Card:
         self._thread.join()
         os.close(self._pipe)
 
+    def heard(self, part: bytes) -> None:
+        """Takes in what was played; called in the thread that reads."""
+        self.frames += len(part) // FRAME
+        if self._keep:
+            self.played += part
+
     def _read(self) -> None:
         due = 0.0
         while not self._closed:
             if select.select([self._pipe], [], [], 0.05)[0]:
-                part = os.read(self._pipe, RATE // 100 * FRAME)
-                count = len(part) // FRAME
-                self.frames += count
-                if self._keep:
-                    self.played += part
-                due = max(due, time.monotonic()) + count / RATE / self._speed
+                part = os.read(self._pipe, self._rate // 100 * FRAME)
+                self.heard(part)
+                length = len(part) / FRAME / self._rate / self._speed
+                due = max(due, time.monotonic()) + length
                 time.sleep(max(0.0, due - time.monotonic()))

@@ -1,16 +1,10 @@
-"""What the tests of the daemon stand on: the daemon as a process, a socket to it, and a card.
-
-The card is a pipe that ALSA's file plugin plays into. How fast it is read paces PortAudio, and who
-reads it knows when sound ceases.
-"""
+"""What the tests of the daemon stand on: the daemon as a process, a socket to it, and a card."""
 
 from __future__ import annotations
 
 import ctypes.util
-import fcntl
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -24,32 +18,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-FRAME = 8  # bytes: two channels of float32
-RATE = 16_000
+from card import Card as PacedCard
 
 
-class Card:
-    """Reads what is played, `speed` times as fast as a sound card would."""
+class Card(PacedCard):
+    """A card that knows when it was heard last.
 
-    def __init__(self, folder: Path, speed: float = 1.0) -> None:
-        self.config = folder / "asound.conf"
-        self._pipe = folder / "card"
-        self._speed = speed
-        os.mkfifo(self._pipe)
-        self.config.write_text(
-            "pcm.!default { type file slave.pcm { type null } "
-            f'file "{self._pipe}" format raw }}\n'
-        )
-        self.sounded = 0.0  # when sound last came, by time.monotonic
-        self.frames = 0
-        self._closed = False
+    Attributes:
+        sounded: when sound last came, by time.monotonic.
+    """
+
+    def __init__(self, folder: Path, speed: float = 1.0, rate: int | None = None) -> None:
+        self.sounded = 0.0
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._closed = True
-        self._thread.join(5)
+        super().__init__(folder, speed, rate=rate)
 
     def wait_for_sound(self, after: float, timeout: float = 20.0) -> None:
         """Waits until something can be heard after a point in time."""
@@ -62,26 +44,13 @@ class Card:
             enough = self.frames + count
             assert self._changed.wait_for(lambda: self.frames >= enough, timeout), "no frames"
 
-    def _read(self) -> None:
-        # Also a writer, so that it never ends when the daemon closes the device.
-        pipe = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
-        fcntl.fcntl(pipe, 1031, 4096)  # F_SETPIPE_SZ: holds 512 frames
-        part = RATE // 100 * FRAME
-        due = 0.0
-        while not self._closed:
-            if not select.select([pipe], [], [], 0.05)[0]:
-                continue
-            data = os.read(pipe, part)
-            now = time.monotonic()
-            with self._changed:
-                self.frames += len(data) // FRAME
-                # A fade ends far below what can be heard.
-                if np.abs(np.frombuffer(data[: len(data) // 4 * 4], np.float32)).max() > 1e-4:
-                    self.sounded = now
-                self._changed.notify_all()
-            due = max(due, now) + len(data) / (RATE * FRAME * self._speed)
-            time.sleep(max(0.0, due - time.monotonic()))
-        os.close(pipe)
+    def heard(self, part: bytes) -> None:
+        with self._changed:
+            super().heard(part)
+            # A fade ends far below what can be heard.
+            if np.abs(np.frombuffer(part[: len(part) // 4 * 4], np.float32)).max() > 1e-4:
+                self.sounded = time.monotonic()
+            self._changed.notify_all()
 
 
 class Socket:

@@ -373,6 +373,9 @@ def test_a_pause_ends_at_a_mark_of_the_server(module: Driven) -> None:
     assert events[-1].code == 704
     # Before any mark was passed, it goes on from the beginning.
     assert (events[-2].code, events[-2].text) == (700, "__spd_-1")
+    # Silence goes before it, lest the server passes it before it halts.
+    silence = events[-3].samples
+    assert silence is not None and silence.size and not silence.any()
     marked = LONG.replace(". ", '.<mark name="__spd_7"/> ')
     module.speak(f"<speak>{marked}</speak>")
     module.until(700)

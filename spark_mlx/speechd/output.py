@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from spark_mlx.speechd.protocol import Pcm, Wire
+from spark_mlx.speechd.sound import silence
 
 if TYPE_CHECKING:
     from spark_mlx.player import Player
 
 # Seconds. How much the server is sent in one event, and so what a stop lets pass at most.
 CHUNK = 0.05
+# Of silence before the mark at which a message is broken off for a pause. The server queues that
+# mark first, and then tells its player to halt there. A player with nothing left to play passes the
+# mark in between, and the server is mute for good (0.11.4, and newer ones read alike). It must be
+# more than the two periods, of some 20 ms, that a card takes without making anyone wait.
+_HALT = 0.15
+_ANY_RATE = 16_000  # of a message that is broken off before its first sound, Hz
 # How far a device of our own is fed ahead of what is heard, and how often it is looked at.
 _FED = 0.5
 _TICK = 0.02
@@ -32,6 +39,9 @@ class Output(Protocol):
     def mark(self, name: str) -> None:
         """All sound before a mark was given."""
 
+    def halt(self, name: str) -> None:
+        """Nothing more comes now: the message is to be taken up again at this mark."""
+
     def finish(self, stop: threading.Event) -> None:
         """Nothing more comes; returns when all is out, or on a stop."""
 
@@ -42,9 +52,11 @@ class ServerOutput:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._begun = False
+        self._rate = _ANY_RATE
 
     def play(self, samples: Pcm, rate: int, stop: threading.Event) -> None:
         self._begin()
+        self._rate = rate
         step = max(1, int(rate * CHUNK))
         for start in range(0, len(samples), step):
             if stop.is_set():
@@ -53,6 +65,11 @@ class ServerOutput:
 
     def mark(self, name: str) -> None:
         self._begin()
+        self._wire.mark(name)
+
+    def halt(self, name: str) -> None:
+        self._begin()
+        self._wire.audio(silence(self._rate, _HALT), self._rate)
         self._wire.mark(name)
 
     def finish(self, stop: threading.Event) -> None:
@@ -131,6 +148,9 @@ class DeviceOutput:
         self._begin()
         self._marks.append((self._written, name))
         self._tell()
+
+    def halt(self, name: str) -> None:
+        self.mark(name)
 
     def finish(self, stop: threading.Event) -> None:
         self._begin()

@@ -150,7 +150,7 @@ class Speaker:
         if message.stop.is_set() and message.paused:
             # The server holds its sound at one of its marks only, and the next one may be far or
             # never come, for which it would wait for ever. It goes on where this one is.
-            message.output.mark(message.sentence)
+            message.output.halt(message.sentence)
             return self._wire.paused
         return self._wire.stopped if message.stop.is_set() else self._wire.end
 
