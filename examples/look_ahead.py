@@ -21,7 +21,7 @@ from spark_mlx.audio import Samples
 from spark_mlx.codec.codec import Codec, Tokens
 from spark_mlx.pipeline import SparkTTS
 from spark_mlx.random_model import random_tts
-from spark_mlx.stream import LOOK_AHEAD, StreamDecoder, receptive_field
+from spark_mlx.stream import LOOK_AHEAD, StreamDecoder
 
 CODES = 300  # 6 s
 LOOK_AHEADS = (0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 48)
@@ -42,7 +42,7 @@ def main() -> None:
     codes = random.integers(0, codec.semantic_codes, CODES).tolist()
     whole = codec.decode(voice, codes)
     loudness = np.sqrt(np.mean(whole**2))
-    _, after = receptive_field(codec.bicodec)
+    _, after = codec.bicodec.receptive_field()
     print("look-ahead     ms   rms error   largest")
     for look_ahead in sorted({*(n for n in LOOK_AHEADS if n < after), after}):
         error = np.concatenate(streamed(codec, voice, codes, look_ahead)) - whole

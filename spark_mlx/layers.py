@@ -6,11 +6,31 @@ Metal and CUDA have kernels for them in MLX; for a CPU there is `spark_mlx.cpu`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
 from spark_mlx import cpu
+
+# The first and the last frame of a stretch, both included.
+Reach = tuple[int, int]
+
+
+def reach(layers: Sequence[Any], low: int, high: int) -> Reach:
+    """The input frames that output frames depend on, through layers one after another.
+
+    Layers that look sideways say so by a method `reach`; the others look at their own frame alone.
+
+    Args:
+        low, high: the first and the last output frame, both included. What is found may lie
+            outside the input, where there is padding.
+    """
+    for layer in reversed(layers):
+        if hasattr(layer, "reach"):
+            low, high = layer.reach(low, high)
+    return low, high
 
 
 class Conv1d(nn.Module):
@@ -49,6 +69,11 @@ class Conv1d(nn.Module):
             return cpu.conv1d(x, self.weight, self.bias, *sizes, training=self.training)
         return mx.conv1d(x, self.weight, *sizes) + self.bias
 
+    def reach(self, low: int, high: int) -> Reach:
+        first = low * self.stride - self.padding
+        last = high * self.stride - self.padding + self.dilation * (self.kernel_size - 1)
+        return first, last
+
 
 class ConvTranspose1d(nn.Module):
     """A transposed convolution over time: x (B, T, in) → (B, about T · stride, out).
@@ -74,6 +99,7 @@ class ConvTranspose1d(nn.Module):
             -bound, bound, (out_channels, kernel_size, in_channels // groups)
         )
         self.bias = mx.zeros((out_channels,))
+        self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding
         self.output_padding = output_padding
@@ -89,6 +115,10 @@ class ConvTranspose1d(nn.Module):
             x, self.weight, *sizes, output_padding=self.output_padding, groups=self.groups
         )
         return y + self.bias
+
+    def reach(self, low: int, high: int) -> Reach:
+        first = -((self.kernel_size - 1 - self.padding - low) // self.stride)
+        return first, (high + self.padding) // self.stride
 
 
 class GELU(nn.Module):

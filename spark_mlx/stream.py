@@ -11,18 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
-import mlx.nn as nn
 import numpy as np
 
 from spark_mlx.audio import Samples
-from spark_mlx.codec.bicodec import BiCodec
 from spark_mlx.codec.codec import Codec, Tokens
-from spark_mlx.codec.vocos import Upsample, VocosBackbone
-from spark_mlx.codec.wave_generator import DecoderBlock, ResidualUnit
 from spark_mlx.errors import ConfigError
-from spark_mlx.layers import Conv1d, ConvTranspose1d
 from spark_mlx.places import Span
 
 # Codes: the first stretch is short, so that sound starts at once; each next one is half as long
@@ -66,14 +60,6 @@ class Chunk:
         return self.start + len(self.samples) / self.sample_rate
 
 
-def receptive_field(bicodec: BiCodec) -> tuple[int, int]:
-    """How many codes before and after its own the samples of a code depend on."""
-    low, high = 0, bicodec.hop - 1
-    for layer in (bicodec.wave_generator.model, *_prenet_layers(bicodec)):
-        low, high = _needed(layer, low, high)
-    return -low, high
-
-
 class StreamDecoder:
     """Decodes the codes of one sentence while they come.
 
@@ -86,7 +72,7 @@ class StreamDecoder:
     def __init__(
         self, codec: Codec, global_tokens: Tokens, look_ahead: int | None = LOOK_AHEAD
     ) -> None:
-        before, after = receptive_field(codec.bicodec)
+        before, after = codec.bicodec.receptive_field()
         if look_ahead is not None and look_ahead < 0:
             raise ConfigError(f"a look-ahead is a number of codes, not {look_ahead}")
         self._codec = codec
@@ -116,43 +102,6 @@ class StreamDecoder:
             return np.zeros(0, dtype=np.float32)
         start = max(0, self._done - self._before)
         window = self._tokens[start : end + self._look_ahead]
-        samples = self._codec.decode(self._global_tokens, window)
-        hop = self._codec.bicodec.hop
-        settled = samples[(self._done - start) * hop : (end - start) * hop]
+        settled = self._done - start, end - start
         self._done = end
-        return settled
-
-
-def _prenet_layers(bicodec: BiCodec) -> list[Any]:
-    """The prenet's layers that look sideways, the last one first."""
-    prenet = bicodec.prenet
-    stages = [layer for stage in prenet.downsample for layer in stage]
-    return [prenet.vocos_backbone, *reversed(stages)]
-
-
-def _needed(layer: Any, low: int, high: int) -> tuple[int, int]:
-    """The input frames that the output frames from `low` to `high` depend on, both included."""
-    match layer:
-        case list():
-            for part in reversed(layer):
-                low, high = _needed(part, low, high)
-            return low, high
-        case Conv1d():
-            reach = layer.dilation * (layer.kernel_size - 1)
-            first = low * layer.stride - layer.padding
-            return first, high * layer.stride - layer.padding + reach
-        case ConvTranspose1d():
-            kernel, stride = layer.weight.shape[1], layer.stride
-            return -((kernel - 1 - layer.padding - low) // stride), (high + layer.padding) // stride
-        case ResidualUnit() | DecoderBlock():
-            return _needed(layer.block, low, high)
-        case VocosBackbone():
-            return _needed([layer.embed, *(block.dwconv for block in layer.convnext)], low, high)
-        case Upsample(ratio=1):
-            return low, high
-        case Upsample():
-            by_conv = _needed(layer.de_conv_upsampler[1], low, high)
-            return min(by_conv[0], low // layer.ratio), max(by_conv[1], high // layer.ratio)
-        case nn.Module():  # activations and norms look at their own frame alone
-            return low, high
-    raise TypeError(f"no receptive field is known for {layer!r}")
+        return self._codec.decode(self._global_tokens, window, *settled)

@@ -8,7 +8,7 @@ import pytest
 
 from spark_mlx.errors import ConfigError
 from spark_mlx.pipeline import SparkTTS
-from spark_mlx.stream import StreamDecoder, receptive_field
+from spark_mlx.stream import StreamDecoder
 
 VOICE = np.arange(32, dtype=np.int32) * 100
 
@@ -46,7 +46,7 @@ def test_a_shorter_look_ahead_differs_less_and_less(tts: SparkTTS) -> None:
 
 
 def test_the_receptive_field_is_what_the_samples_depend_on(tts: SparkTTS) -> None:
-    before, after = receptive_field(tts.codec.bicodec)
+    before, after = tts.codec.bicodec.receptive_field()
     tokens = codes(before + after + 41)
     place, hop = before + 20, tts.config.hop
     middle = slice(place * hop, (place + 1) * hop)
@@ -99,7 +99,7 @@ def test_receptive_field_of_unequal_layers() -> None:
         )
     )
     bicodec.eval()
-    before, after = receptive_field(bicodec)
+    before, after = bicodec.receptive_field()
     hop, place = 60, before + 5
     voice = mx.array([[1, 2, 3, 4]])
     tokens = mx.array(np.random.default_rng(0).integers(0, 64, before + after + 11))[None]

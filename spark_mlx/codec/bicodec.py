@@ -49,8 +49,25 @@ class BiCodec(nn.Module):
         """A reference clip (B, N) → global tokens (B, G), int32."""
         return self.speaker_encoder.encode(self._mel(clip))
 
-    def decode(self, global_tokens: mx.array, semantic_tokens: mx.array) -> mx.array:
-        """Global tokens (B, G) and semantic tokens (B, T) → samples (B, T · hop)."""
+    def decode(
+        self,
+        global_tokens: mx.array,
+        semantic_tokens: mx.array,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> mx.array:
+        """Global tokens (B, G) and semantic tokens (B, T) → samples (B, T · hop).
+
+        Args:
+            start, stop: give only the samples of these semantic tokens; the others are heard in
+                them, as neighbours.
+        """
+        stop = semantic_tokens.shape[1] if stop is None else stop
         speaker = self.speaker_encoder.decode(global_tokens)
         features = self.prenet(self.quantizer.decode(semantic_tokens), speaker)
-        return self.wave_generator(features + speaker[:, None])
+        return self.wave_generator(features + speaker[:, None], start * self.hop, stop * self.hop)
+
+    def receptive_field(self) -> tuple[int, int]:
+        """How many semantic tokens before and after its own the samples of one depend on."""
+        before, after = self.prenet.reach(*self.wave_generator.reach(0, self.hop - 1))
+        return -before, after

@@ -93,9 +93,17 @@ class Codec:
         return np.array(self.bicodec.quantizer.encode(latents)[0])
 
     def decode(
-        self, global_tokens: Sequence[int] | Tokens, semantic_tokens: Sequence[int] | Tokens
+        self,
+        global_tokens: Sequence[int] | Tokens,
+        semantic_tokens: Sequence[int] | Tokens,
+        start: int = 0,
+        stop: int | None = None,
     ) -> Samples:
         """Global tokens (G,) and semantic tokens (T,) → samples (hop · T,) in [−1, 1].
+
+        Args:
+            start, stop: give only the samples of these semantic tokens; the others are heard in
+                them, as neighbours.
 
         Raises:
             VoiceError: a token is out of range, or the number of global tokens is not the codec's.
@@ -109,7 +117,8 @@ class Codec:
         speech = _checked(semantic_tokens, "semantic", self.semantic_codes)
         if not len(speech):
             return np.zeros(0, dtype=np.float32)
-        return np.array(self.bicodec.decode(mx.array(voice)[None], mx.array(speech)[None])[0])
+        tokens = mx.array(voice)[None], mx.array(speech)[None]
+        return np.array(self.bicodec.decode(*tokens, start, stop)[0])
 
 
 def _mono(samples: Samples) -> Samples:

@@ -13,6 +13,7 @@ import mlx.nn as nn
 
 from spark_mlx.codec.vocos import Upsample, VocosBackbone
 from spark_mlx.config import Config
+from spark_mlx.layers import Reach, reach
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,3 +56,8 @@ class Prenet(nn.Module):
             x = backbone(resample(x))
         x = self.linear(self.vocos_backbone(x, speaker))
         return mx.tanh(x) if self._tanh else x
+
+    def reach(self, low: int, high: int) -> Reach:
+        """The latents that the output frames from `low` to `high` depend on, both included."""
+        stages = [layer for stage in self.downsample for layer in stage]
+        return reach([*stages, self.vocos_backbone], low, high)

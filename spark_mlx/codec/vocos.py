@@ -8,7 +8,7 @@ from __future__ import annotations
 import mlx.core as mx
 import mlx.nn as nn
 
-from spark_mlx.layers import GELU, Conv1d, ConvTranspose1d
+from spark_mlx.layers import GELU, Conv1d, ConvTranspose1d, Reach, reach
 
 EPS = 1e-6
 
@@ -62,6 +62,9 @@ class ConvNeXtBlock(nn.Module):
         y = self.norm(self.dwconv(x), condition)
         return x + self.gamma * self.pwconv2(self.act(self.pwconv1(y)))
 
+    def reach(self, low: int, high: int) -> Reach:
+        return self.dwconv.reach(low, high)
+
 
 class VocosBackbone(nn.Module):
     """x: (B, T, input_channels), condition: (B, condition_dim) or None → (B, T, dim)."""
@@ -88,6 +91,9 @@ class VocosBackbone(nn.Module):
         for block in self.convnext:
             x = block(x, condition)
         return self.final_layer_norm(x)
+
+    def reach(self, low: int, high: int) -> Reach:
+        return reach([self.embed, *self.convnext], low, high)
 
 
 class Downsample(nn.Module):
@@ -145,3 +151,9 @@ class Upsample(nn.Module):
             return 3 * x
         activation, conv = self.de_conv_upsampler
         return 2 * conv(activation(x)) + 3 * mx.repeat(x, self.ratio, axis=1)
+
+    def reach(self, low: int, high: int) -> Reach:
+        if self.ratio == 1:
+            return low, high
+        first, last = reach(self.de_conv_upsampler, low, high)
+        return min(first, low // self.ratio), max(last, high // self.ratio)

@@ -14,7 +14,7 @@ import mlx.nn as nn
 
 from spark_mlx import cpu
 from spark_mlx.config import Config
-from spark_mlx.layers import Conv1d, ConvTranspose1d, Snake
+from spark_mlx.layers import Conv1d, ConvTranspose1d, Reach, Snake, reach
 
 DILATIONS = (1, 3, 9)
 
@@ -50,6 +50,9 @@ class ResidualUnit(nn.Module):
             y = layer(y)
         return x + y
 
+    def reach(self, low: int, high: int) -> Reach:
+        return reach(self.block, low, high)
+
 
 class DecoderBlock(nn.Module):
     """x: (B, T, input_dim) → (B, T · stride, output_dim)."""
@@ -57,6 +60,7 @@ class DecoderBlock(nn.Module):
     def __init__(self, input_dim: int, output_dim: int, kernel_size: int, stride: int) -> None:
         super().__init__()
         padding = (kernel_size - stride) // 2
+        self.stride = stride
         self.block: list[nn.Module] = [
             Snake(input_dim),
             ConvTranspose1d(input_dim, output_dim, kernel_size, stride, padding),
@@ -68,10 +72,14 @@ class DecoderBlock(nn.Module):
             x = layer(x)
         return x
 
+    def reach(self, low: int, high: int) -> Reach:
+        return reach(self.block, low, high)
+
 
 class WaveGenerator(nn.Module):
     def __init__(self, config: WaveGeneratorConfig) -> None:
         super().__init__()
+        self._upsampling = config.upsampling
         widths = [config.channels // 2**i for i in range(len(config.rates) + 1)]
         self.model: list[nn.Module] = [
             Conv1d(config.input_channel, config.channels, 7, padding=3),
@@ -85,7 +93,27 @@ class WaveGenerator(nn.Module):
             Conv1d(widths[-1], 1, 7, padding=3),
         ]
 
-    def __call__(self, x: mx.array) -> mx.array:
-        for layer in self.model:
-            x = layer(x)
-        return mx.tanh(x[..., 0])
+    def __call__(self, x: mx.array, start: int = 0, stop: int | None = None) -> mx.array:
+        """All samples, or those from `start` to `stop`: (B, stop - start).
+
+        For some of them each layer computes what they depend on, and hardly more.
+        """
+        if stop is None:
+            stop = x.shape[1] * self._upsampling
+        first = 0  # the place of x's first frame
+        for layer, (low, high) in zip(self.model, self._reaches(start, stop - 1), strict=True):
+            low = max(low, first)
+            x = layer(x[:, low - first : high + 1 - first])
+            first = low * layer.stride if isinstance(layer, DecoderBlock) else low
+        return mx.tanh(x[:, start - first : stop - first, 0])
+
+    def reach(self, low: int, high: int) -> Reach:
+        """The input frames that the samples from `low` to `high` depend on, both included."""
+        return self._reaches(low, high)[0]
+
+    def _reaches(self, low: int, high: int) -> list[Reach]:
+        """The same for each layer's input."""
+        found = [(low, high)]
+        for layer in reversed(self.model):
+            found.append(reach([layer], *found[-1]))
+        return found[:0:-1]
