@@ -165,9 +165,10 @@ def run(
     times = measure("whole_sentence", f"all of {sentence}", "s", bench.speak)
     tell(f"stream {sentence}, then another")
     bench.stream()
-    firsts, waits = zip(*(bench.stream() for _ in range(repeats)), strict=True)
+    firsts, waits, streamed = zip(*(bench.stream() for _ in range(repeats)), strict=True)
     note("first_audio", f"time to first audio of {sentence}, streamed", "s", *firsts)
-    note("waits", "silence that a player would need within two of them", "s", *waits)
+    note("waits", "silence that a player would need within the two", "s", *waits)
+    note("real_time_factor_streamed", "end to end, streamed", "s per s", *streamed)
     factors = (seconds / bench.sentence_seconds for seconds in times)
     note("real_time_factor", f"end to end, {sentence}", "s per s", *factors)
     note("peak_memory_speaking", "peak memory, speaking", "GB", peak_memory() / 1e9)
@@ -234,33 +235,28 @@ class _Bench:
     def speak(self) -> float:
         """From a sentence to all of its samples."""
 
-        def work() -> None:
-            ids = self._drawn(self.tts.prompt(SENTENCE, self.voice))
-            tokens = self.tts.vocabulary.semantic.codes(list(ids))
-            self.tts.codec.decode(self.voice.global_tokens, tokens)
+        decode = self.tts.codec.decode
+        return _seconds(lambda: decode(self.voice.global_tokens, list(self._codes())))
 
-        return _seconds(work)
-
-    def stream(self) -> tuple[float, float]:
+    def stream(self) -> tuple[float, float, float]:
         """Two sentences, one after another, as `SparkTTS.stream` gives them.
 
         Returns: seconds to the first samples; seconds that a player which starts with them runs
-        dry, within a sentence or between the two.
+        dry, within a sentence or between the two; seconds to the last samples, for each of speech.
         """
-        decode = self.tts.vocabulary.semantic.codes
+        tts = self.tts
         start = time.perf_counter()
         first = waited = heard = 0.0
         for _ in range(2):
-            decoder = StreamDecoder(self.tts.codec, self.voice.global_tokens)
-            prompt = self.tts.prompt(SENTENCE, self.voice)
-            pushed = (decoder.push(decode([id_])) for id_ in self._drawn(prompt))
-            for samples in itertools.chain(pushed, map(StreamDecoder.finish, [decoder])):
+            decoder = StreamDecoder(tts.codec, self.voice.global_tokens)
+            settled = decoder.follow(self._codes, ahead=tts.lm.in_any_thread)
+            for samples in itertools.chain(settled, map(StreamDecoder.finish, [decoder])):
                 if len(samples):
                     now = time.perf_counter() - start
                     first = first or now
                     waited += max(0.0, now - (first + waited + heard))
-                    heard += len(samples) / self.tts.sample_rate
-        return first, waited
+                    heard += len(samples) / tts.sample_rate
+        return first, waited, (time.perf_counter() - start) / heard
 
     def _streams(self, count: int) -> Iterator[object]:
         """One item for each token of as many equal streams."""
@@ -269,6 +265,11 @@ class _Bench:
         if count == 1:
             return generate(lm, self.prompt, [stage], Sampling(), keys[0])
         return generate_batch(lm, [self.prompt] * count, [stage] * count, Sampling(), keys)
+
+    def _codes(self) -> Iterator[int]:
+        """The semantic tokens of a sentence, as they are drawn."""
+        for id_ in self._drawn(self.tts.prompt(SENTENCE, self.voice)):
+            yield from self.tts.vocabulary.semantic.codes([id_])
 
     def _drawn(self, prompt: list[int], count: int | None = None) -> Iterator[int]:
         """The ids of an answer of `count` tokens, else of a sentence."""

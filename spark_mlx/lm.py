@@ -157,6 +157,13 @@ class Layer(nn.Module):
 
 
 class Qwen2(nn.Module):
+    """
+    Attributes:
+        in_any_thread: whether it may be used in another thread than the one that loaded it.
+    """
+
+    in_any_thread = False
+
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
         self.config = config

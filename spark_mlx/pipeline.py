@@ -86,6 +86,9 @@ class SparkTTS:
         self.lm = lm
         self.codec = codec
         self.sample_rate = config.sample_rate
+        if lm.in_any_thread:
+            # Another thread may not go on with what this one has only begun.
+            mx.eval(lm.parameters())
 
     def clone(
         self,
@@ -339,18 +342,25 @@ class SparkTTS:
         """The samples of one answer, as they are settled, and a warning with the last of them."""
         decoder = StreamDecoder(self.codec, voice.global_tokens, look_ahead)
         prompt, stage = self.prompt(spoken, voice), self._speech_stage(spoken)
-        id_ = None
-        for id_ in generate(self.lm, prompt, [stage], sampling, key):
+        mx.eval(key)
+        ended = False
+
+        def write() -> Iterator[int]:
+            nonlocal ended
+            for id_ in generate(self.lm, prompt, [stage], sampling, key):
+                if id_ == stage.end:
+                    ended = True
+                if ended or stop.is_set():
+                    return
+                yield from self.vocabulary.semantic.codes([id_])
+
+        for samples in decoder.follow(write, ahead=self.lm.in_any_thread):
             if stop.is_set():
                 return
-            if id_ == stage.end:
-                break
-            samples = decoder.push(self.vocabulary.semantic.codes([id_]))
-            if len(samples):
-                yield samples, ""
-        warning = ""
-        if id_ != stage.end:
-            warning = f"no end, and was cut off, in {_shortened(spoken)}"
+            yield samples, ""
+        if stop.is_set():
+            return
+        warning = "" if ended else f"no end, and was cut off, in {_shortened(spoken)}"
         rest = decoder.finish()
         if len(rest) or warning:
             yield rest, warning

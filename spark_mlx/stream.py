@@ -10,7 +10,7 @@ docs/streaming.md shows.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from spark_mlx.audio import Samples
 from spark_mlx.codec.codec import Codec, Tokens
 from spark_mlx.errors import ConfigError
 from spark_mlx.places import Span
+from spark_mlx.threads import Ahead, InTurn
 
 # Codes: the first stretch is short, so that sound starts at once; each next one is half as long
 # again, so that little is decoded twice.
@@ -91,6 +92,20 @@ class StreamDecoder:
             return np.zeros(0, dtype=np.float32)
         self._stretch = min(LONGEST_STRETCH, self._stretch * GROWTH)
         return self._decode(self._done + ready)
+
+    def follow(self, write: Callable[[], Iterator[int]], ahead: bool) -> Iterator[Samples]:
+        """Pushes the codes that `write()` yields; gives samples as they are settled.
+
+        Args:
+            ahead: whether codes are written in another thread while earlier ones become sound.
+        """
+        with (Ahead if ahead else InTurn)(write) as codes:
+            for code in codes:
+                # The first sound is waited for; what follows need only be there in time.
+                with codes.sharing() if self._done else codes.holding():
+                    samples = self.push([code])
+                if len(samples):
+                    yield samples
 
     def finish(self) -> Samples:
         """The rest, when no more codes come."""

@@ -33,6 +33,7 @@ MEASURED = [
     "whole_sentence",
     "first_audio",
     "waits",
+    "real_time_factor_streamed",
     "real_time_factor",
     "peak_memory_speaking",
     "clone",

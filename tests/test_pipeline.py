@@ -206,19 +206,21 @@ def test_streamed_chunks_are_the_speech(tts: SparkTTS, voice: Voice) -> None:
 def test_streaming_starts_before_the_model_has_written(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = 0
+    heard = threading.Event()
 
     def generate(lm: object, prompt: object, stages: list[Stage], *_: object) -> Iterator[int]:
-        nonlocal written
         for code in range(80):
-            written += 1
+            if code == 14:  # ten codes and the look-ahead
+                assert heard.wait(10)
             yield tts.vocabulary.semantic.id(code)
         yield tts.vocabulary.end
 
     monkeypatch.setattr(pipeline, "generate", generate)
+    # It writes in a thread of its own, and goes on when the first chunk was heard.
+    monkeypatch.setattr(type(tts.lm), "in_any_thread", True)
     chunks = tts.stream("Hello.", voice=voice, look_ahead=4)
     next(chunks)
-    assert written == 14
+    heard.set()
     assert sum(len(chunk.samples) for chunk in chunks) == (80 - 10) * tts.config.hop
 
 
@@ -257,8 +259,11 @@ def saying(
         for i, key in enumerate(keys):
             yield from ((i, id_) for id_ in ids(key))
 
-    def decode(voice: object, tokens: Sequence[int]) -> np.ndarray:
-        return np.concatenate([np.zeros(0, np.float32), *(code * TONE for code in tokens)])
+    def decode(
+        voice: object, tokens: Sequence[int], start: int = 0, stop: int | None = None
+    ) -> np.ndarray:
+        parts = [code * TONE for code in tokens[start:stop]]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
 
     monkeypatch.setattr(pipeline, "generate", generate)
     monkeypatch.setattr(pipeline, "generate_batch", generate_batch)

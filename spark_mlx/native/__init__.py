@@ -9,12 +9,14 @@ MLX came first, its addresses are changed. On macOS none of this exists or is ne
 
 from __future__ import annotations
 
+import contextlib
 import ctypes.util
 import importlib
 import importlib.util
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -58,6 +60,19 @@ def start() -> None:
 def layers() -> ModuleType | None:
     """The extension's codec layers, or None where there are none."""
     return _extension
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """What this thread computes within, it computes on one core, which loops of others leave it."""
+    if _extension is None:
+        yield
+        return
+    _extension.aside(True)
+    try:
+        yield
+    finally:
+        _extension.aside(False)
 
 
 def _import_globally() -> ModuleType | None:

@@ -94,6 +94,8 @@ class NativeQwen2(Qwen2):
         bits: of most of its weights; 32 for float32.
     """
 
+    in_any_thread = True
+
     def __init__(self, lm: Qwen2) -> None:
         """Takes over the weights of `lm`, which keeps no layers and is not to be used any more."""
         nn.Module.__init__(self)

@@ -35,6 +35,14 @@ static PyObject *redirect(PyObject *self, PyObject *unused) {
     return PyLong_FromLong(late_redirect());
 }
 
+static PyObject *aside(PyObject *self, PyObject *args) {
+    (void)self;
+    int on;
+    if (!PyArg_ParseTuple(args, "p", &on)) return NULL;
+    pool_aside(on);
+    Py_RETURN_NONE;
+}
+
 static PyObject *threads(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
     return PyLong_FromLong(pool_threads());
@@ -216,6 +224,7 @@ static PyMethodDef methods[] = {
     {"open_blas", open_blas, METH_VARARGS, "open_blas(path, prefix, threads)"},
     {"calls", calls, METH_NOARGS, "Products that came through cblas_sgemm."},
     {"redirect", redirect, METH_NOARGS, "Lets an MLX that is loaded already call these products."},
+    {"aside", aside, METH_VARARGS, "aside(on): whether this thread computes alone from now on."},
     {"threads", threads, METH_NOARGS, "Threads that work at most."},
     {"kernel", kernel, METH_NOARGS, "The kernel in use."},
     {"use_kernel", use_kernel, METH_VARARGS, "use_kernel(name): whether it can be used here."},

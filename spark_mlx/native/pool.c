@@ -33,6 +33,8 @@ static loop loops[SLOTS];
 static _Atomic uint64_t tickets;
 static _Atomic int sleepers;
 static _Atomic int wanted = 1;
+static _Atomic int aside;
+static _Thread_local int alone;
 static pthread_mutex_t entrance = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t bedroom = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t alarm_clock = PTHREAD_COND_INITIALIZER;
@@ -52,8 +54,13 @@ static void work(uint32_t generation) {
     }
 }
 
-static void *worker(void *unused) {
-    (void)unused;
+/* Threads for a loop: those that work aside each take a core. */
+static int threads_of_loop(void) {
+    int left = atomic_load(&wanted) - atomic_load(&aside);
+    return left < 1 ? 1 : left;
+}
+
+static void *worker(void *number) {
     uint32_t seen = 0;
     for (;;) {
         uint32_t now = seen;
@@ -70,7 +77,7 @@ static void *worker(void *unused) {
             pthread_mutex_unlock(&bedroom);
         }
         seen = now;
-        work(seen);
+        if ((intptr_t)number < threads_of_loop()) work(seen);
     }
     return NULL;
 }
@@ -79,6 +86,7 @@ static void *worker(void *unused) {
 static void after_fork(void) {
     started = 0;
     atomic_store(&sleepers, 0);
+    atomic_store(&aside, alone);
     pthread_mutex_init(&entrance, NULL);
     pthread_mutex_init(&bedroom, NULL);
     pthread_cond_init(&alarm_clock, NULL);
@@ -92,7 +100,8 @@ static void start(void) {
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     for (started = 1; started < wanted; started++) {
         pthread_t thread;
-        if (pthread_create(&thread, &attributes, worker, NULL) != 0) break;
+        void *number = (void *)(intptr_t)started;
+        if (pthread_create(&thread, &attributes, worker, number) != 0) break;
     }
     pthread_attr_destroy(&attributes);
 }
@@ -101,8 +110,14 @@ int pool_threads(void) { return atomic_load(&wanted); }
 
 void pool_set_threads(int threads) { atomic_store(&wanted, threads < 1 ? 1 : threads); }
 
+void pool_aside(int on) {
+    if (alone == on) return;
+    alone = on;
+    atomic_fetch_add(&aside, on ? 1 : -1);
+}
+
 void pool_run(pool_task task, void *context, int count) {
-    if (count <= 1 || pool_threads() == 1 || pthread_mutex_trylock(&entrance) != 0) {
+    if (count <= 1 || alone || threads_of_loop() == 1 || pthread_mutex_trylock(&entrance) != 0) {
         for (int i = 0; i < count; i++) task(context, i);
         return;
     }
