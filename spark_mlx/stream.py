@@ -73,12 +73,11 @@ class StreamDecoder:
     def __init__(
         self, codec: Codec, global_tokens: Tokens, look_ahead: int | None = LOOK_AHEAD
     ) -> None:
-        before, after = codec.bicodec.receptive_field()
+        _, after = codec.bicodec.receptive_field()
         if look_ahead is not None and look_ahead < 0:
             raise ConfigError(f"a look-ahead is a number of codes, not {look_ahead}")
         self._codec = codec
         self._global_tokens = global_tokens
-        self._before = before
         self._look_ahead = after if look_ahead is None else min(look_ahead, after)
         self._tokens: list[int] = []
         self._done = 0
@@ -115,8 +114,6 @@ class StreamDecoder:
         """The samples of the codes from where the last ones ended up to `end`."""
         if end == self._done:
             return np.zeros(0, dtype=np.float32)
-        start = max(0, self._done - self._before)
-        window = self._tokens[start : end + self._look_ahead]
-        settled = self._done - start, end - start
-        self._done = end
-        return self._codec.decode(self._global_tokens, window, *settled)
+        start, self._done = self._done, end
+        settled = self._tokens[: end + self._look_ahead]
+        return self._codec.decode(self._global_tokens, settled, start, end)

@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from spark_mlx.codec import codec
 from spark_mlx.errors import ConfigError
 from spark_mlx.pipeline import SparkTTS
 from spark_mlx.stream import StreamDecoder
@@ -29,6 +30,26 @@ def test_a_full_look_ahead_is_exact(tts: SparkTTS, count: int, step: int) -> Non
     tokens = codes(count)
     whole = tts.codec.decode(VOICE, tokens)
     joined = streamed(tts, tokens, None, step)
+    assert joined.shape == whole.shape
+    assert np.abs(joined - whole).max() < 1e-5
+
+
+def test_a_part_is_that_of_the_whole(tts: SparkTTS) -> None:
+    tokens, hop = codes(200), tts.config.hop
+    whole = tts.codec.decode(VOICE, tokens)
+    for start, stop in ((0, 1), (0, 50), (90, 110), (150, 200), (199, 200)):
+        part = tts.codec.decode(VOICE, tokens, start, stop)
+        assert np.abs(part - whole[start * hop : stop * hop]).max() < 1e-5
+    assert len(tts.codec.decode(VOICE, tokens, 7, 7)) == 0
+
+
+def test_a_long_speech_is_decoded_stretch_by_stretch(
+    tts: SparkTTS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = codes(240)
+    whole = tts.codec.decode(VOICE, tokens)
+    monkeypatch.setattr(codec, "LONGEST_STRETCH", 37)
+    joined = tts.codec.decode(VOICE, tokens)
     assert joined.shape == whole.shape
     assert np.abs(joined - whole).max() < 1e-5
 

@@ -24,6 +24,9 @@ from spark_mlx.weights import load_weights
 
 CODEC_FILE = "codec.safetensors"
 ENCODER_FILE = "encoder.safetensors"
+# Semantic tokens that become sound at once. Each takes half a megabyte in the official shape, so
+# that a long speech takes no more than this; its stretches join without a seam.
+LONGEST_STRETCH = 400
 
 Samples = npt.NDArray[np.float32]
 Tokens = npt.NDArray[np.int32]
@@ -74,6 +77,10 @@ class Codec:
         return cls(config, bicodec, open_semantic_encoder)
 
     @functools.cached_property
+    def _receptive_field(self) -> tuple[int, int]:
+        return self.bicodec.receptive_field()
+
+    @functools.cached_property
     def semantic_encoder(self) -> SemanticEncoder:
         """wav2vec2 and the feature encoder, opened at first use."""
         return self._open_semantic_encoder()
@@ -115,10 +122,16 @@ class Codec:
                 f"not {len(voice)}"
             )
         speech = _checked(semantic_tokens, "semantic", self.semantic_codes)
-        if not len(speech):
-            return np.zeros(0, dtype=np.float32)
-        tokens = mx.array(voice)[None], mx.array(speech)[None]
-        return np.array(self.bicodec.decode(*tokens, start, stop)[0])
+        before, after = self._receptive_field
+        parts = [np.zeros(0, dtype=np.float32)]
+        stop = len(speech) if stop is None else stop
+        for first in range(start, stop, LONGEST_STRETCH):
+            end = min(stop, first + LONGEST_STRETCH)
+            low = max(0, first - before)
+            window = mx.array(speech[low : end + after])[None]
+            samples = self.bicodec.decode(mx.array(voice)[None], window, first - low, end - low)
+            parts.append(np.array(samples[0]))
+        return np.concatenate(parts)
 
 
 def _mono(samples: Samples) -> Samples:
