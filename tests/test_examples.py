@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from spark_mlx.voice import Voice
 # examples/random_checkpoint.py makes the model itself; it has tests of its own.
 SCRIPTS = {
     "audiobook",
+    "beside_llama",
     "clone_and_say",
     "codec_round_trip",
     "create_voice",
@@ -69,6 +71,15 @@ def samples(path: Path) -> np.ndarray:
 
 def test_every_script_is_run_here() -> None:
     assert {path.stem for path in (ROOT / "examples").glob("*.py")} == SCRIPTS | SHARED
+
+
+def test_beside_llama(run: Run) -> None:
+    if importlib.util.find_spec("llama_cpp") and importlib.util.find_spec("gguf"):
+        run("random_checkpoint", "tiny", "checkpoint")
+        lines = run("beside_llama", "checkpoint").splitlines()
+        assert [line.split()[0] for line in lines] == ["float32", "q8_0", "q4_0"]
+    else:  # they take minutes to build
+        assert "CHECKPOINT" in run("beside_llama", "--help").upper()
 
 
 def test_clone_and_say(run: Run, tmp_path: Path) -> None:
