@@ -139,7 +139,7 @@ def test_three_thousand_positions() -> None:
 
 @pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("bits", [32, 8, 4])
-@pytest.mark.parametrize("rows", [1, 2, 3, 13, 40])
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 8, 9, 13, 40])
 def test_products(rows: int, bits: int) -> None:
     for out, width in ((32, 64), (33, 128), (7, 576), (100, 1088), (1, 64)):
         linear = nn.Linear(width, out, bias=False)

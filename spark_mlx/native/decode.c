@@ -73,7 +73,7 @@ typedef struct {
 
 /* What the next products multiply. */
 static operand prepared(const run *r, const float *rows, int columns) {
-    if (r->count == 1) matrix_sums(rows, columns, r->sums);
+    matrix_sums(r->count, rows, columns, r->sums);
     return (operand){r->count, rows, r->sums};
 }
 
@@ -229,7 +229,7 @@ int decode_run(const decoder *d, int count, decode_cache *const *caches, const f
     int queries = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
     int widest = most(most(s->hidden, s->intermediate), queries);
     long row = 2L * s->hidden + 2L * s->intermediate + 2L * queries + 2L * keys + s->head_dim + 1;
-    float *room = malloc((count * row + widest / GROUP) * sizeof *room);
+    float *room = malloc((count * row + MOST_TOGETHER * (widest / GROUP)) * sizeof *room);
     if (room == NULL) return -1;
     run r = {.sizes = s, .kernel = decode_kernel_now(), .count = count, .caches = caches};
     float **parts[] = {&r.x,    &r.normed, &r.gate,   &r.up,      &r.attended, &r.queries,

@@ -21,6 +21,11 @@
 #define NAME plain
 #define TARGET
 #define LANES 4
+#if defined(__aarch64__)
+#define TOGETHER 2
+#else
+#define TOGETHER 1
+#endif
 #define BYTE PLAIN_BYTE
 #define NIBBLE PLAIN_NIBBLE
 #include "decode_lanes.h"
@@ -36,6 +41,7 @@
 #define NAME avx2
 #define TARGET __attribute__((target("avx2,fma")))
 #define LANES 8
+#define TOGETHER 2
 #define BYTE(w, j)                                                                               \
     (vec) _mm256_cvtepi32_ps(                                                                    \
         _mm256_shuffle_epi8((__m256i)(w), _mm256_broadcastsi128_si256(PLACES(j))))
@@ -45,6 +51,7 @@
 #define NAME avx512
 #define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,fma")))
 #define LANES 16
+#define TOGETHER 8
 #define BYTE(w, j)                                                                               \
     (vec) _mm512_cvtepi32_ps(                                                                    \
         _mm512_shuffle_epi8((__m512i)(w), _mm512_broadcast_i32x4(PLACES(j))))
@@ -58,6 +65,7 @@
 
 #define KERNEL(label, name)                                                                      \
     {label,                                                                                      \
+     together_##name,                                                                            \
      {times_32_##name, times_8_##name, times_4_##name},                                          \
      {unpack_32_##name, unpack_8_##name, unpack_4_##name},                                       \
      norm_##name,                                                                                \

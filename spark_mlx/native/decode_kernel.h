@@ -7,10 +7,11 @@ enum {
     GROUP = 64, /* columns that share a scale and a bias */
     MOST_HEADS = 8, /* that `attend` takes at a time */
     MOST_DIM = 256, /* of a head */
+    MOST_TOGETHER = 8, /* rows that meet a weight while it is in a register */
 };
 
-typedef void panel_times(int columns, const float *x, const float *group_sums, const void *panel,
-                         float *y);
+typedef void panel_times(int rows, int columns, const float *x, const float *group_sums,
+                         const void *panel, float *y, long y_row);
 typedef void panel_unpack(const void *panel, int from, int depth, float *to);
 
 /* How weights are kept. */
@@ -18,6 +19,7 @@ typedef enum { FLOATS, BYTES, NIBBLES, FORMATS } format;
 
 typedef struct {
     const char *name;
+    int together; /* rows that `times` takes at most */
     panel_times *times[FORMATS];
     panel_unpack *unpack[FORMATS];
     void (*norm)(int size, const float *x, const float *weight, float eps, float *y);

@@ -1,6 +1,6 @@
 /* The inner loops of decoding for one instruction set; included once for each, with these set: NAME,
-   TARGET (a function attribute), LANES of a vector, and BYTE(w, j) and NIBBLE(w, j), which turn the
-   j-th number of each word into a float. */
+   TARGET (a function attribute), LANES of a vector, TOGETHER, how many rows of sums its registers
+   hold, and BYTE(w, j) and NIBBLE(w, j), which turn the j-th number of each word into a float. */
 
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)
@@ -13,6 +13,7 @@ enum {
     OWN(VECTORS) = WIDTH / LANES,
     /* Sums that run side by side, so that an addition need not wait for the one before it. */
     OWN(CHAINS) = 8 * LANES / WIDTH < 1 ? 1 : 8 * LANES / WIDTH,
+    OWN(together) = TOGETHER,
 };
 #define VECTORS OWN(VECTORS)
 #define CHAINS OWN(CHAINS)
@@ -48,12 +49,6 @@ INLINE void OWN(times_floats)(int columns, const float *x, const void *panel, in
     for (int v = 0; v < VECTORS; v++) ((vec *)y)[v] += sums[0][v];
 }
 
-TARGET static void OWN(times_32)(int columns, const float *x, const float *group_sums,
-                                 const void *panel, float *y) {
-    (void)group_sums;
-    OWN(times_floats)(columns, x, panel, 0, y);
-}
-
 INLINE vec OWN(number)(int bits, words w, int j) { return bits == 8 ? BYTE(w, j) : NIBBLE(w, j); }
 
 /* The same with a quantised panel: y += scale · Σ x · number + bias · Σ x, group by group. */
@@ -84,14 +79,71 @@ INLINE void OWN(times_packed)(int bits, int columns, const float *x, const float
     for (int v = 0; v < VECTORS; v++) ((vec *)y)[v] = totals[v];
 }
 
-TARGET static void OWN(times_8)(int columns, const float *x, const float *group_sums,
-                                const void *panel, float *y) {
-    OWN(times_packed)(8, columns, x, group_sums, panel, y);
+/* y (rows, 32) += x (rows, columns) times a panel, whose weights are read once for all rows. */
+INLINE void OWN(times_several)(int bits, int rows, int columns, const float *x,
+                               const float *group_sums, const void *panel, float *y, long y_row) {
+    int groups = columns / GROUP;
+    const vec *block = panel;
+    /* A panel in float32 is all one group. */
+    for (int from = 0; from < columns; from += bits == 32 ? columns : GROUP) {
+        const vec *scales = block, *biases = block + VECTORS;
+        const words *packed = (const words *)(bits == 32 ? block : block + 2 * VECTORS);
+        if (bits < 32) OWN(fetch)(scales, 2 * WIDTH * 4);
+        vec sums[TOGETHER][VECTORS] = {{{0}}};
+        int end = bits == 32 ? columns : from + GROUP;
+        for (int i = from; i < end; i += 32 / bits, packed += VECTORS) {
+            OWN(fetch)(packed, WIDTH * 4);
+            for (int j = 0; j < 32 / bits; j++)
+                for (int v = 0; v < VECTORS; v++) {
+                    vec weights = bits == 32 ? (vec)packed[v] : OWN(number)(bits, packed[v], j);
+                    for (int r = 0; r < rows; r++) sums[r][v] += x[r * columns + i + j] * weights;
+                }
+        }
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < VECTORS; v++) {
+                vec *to = (vec *)(y + r * y_row) + v;
+                if (bits == 32) *to += sums[r][v];
+                else
+                    *to += scales[v] * sums[r][v] +
+                           biases[v] * group_sums[r * groups + from / GROUP];
+            }
+        block = (const vec *)packed;
+    }
 }
 
-TARGET static void OWN(times_4)(int columns, const float *x, const float *group_sums,
-                                const void *panel, float *y) {
-    OWN(times_packed)(4, columns, x, group_sums, panel, y);
+/* The same for any number of rows up to TOGETHER. */
+INLINE void OWN(times)(int bits, int rows, int columns, const float *x, const float *group_sums,
+                       const void *panel, float *y, long y_row) {
+#define SEVERAL(count)                                                                               case count:                                                                                          if (count <= TOGETHER)                                                                               OWN(times_several)(bits, count, columns, x, group_sums, panel, y, y_row);                    break
+    switch (rows) {
+    case 1:
+        if (bits == 32) OWN(times_floats)(columns, x, panel, 0, y);
+        else OWN(times_packed)(bits, columns, x, group_sums, panel, y);
+        break;
+        SEVERAL(2);
+        SEVERAL(3);
+        SEVERAL(4);
+        SEVERAL(5);
+        SEVERAL(6);
+        SEVERAL(7);
+        SEVERAL(8);
+    }
+#undef SEVERAL
+}
+
+TARGET static void OWN(times_32)(int rows, int columns, const float *x, const float *group_sums,
+                                 const void *panel, float *y, long y_row) {
+    OWN(times)(32, rows, columns, x, group_sums, panel, y, y_row);
+}
+
+TARGET static void OWN(times_8)(int rows, int columns, const float *x, const float *group_sums,
+                                const void *panel, float *y, long y_row) {
+    OWN(times)(8, rows, columns, x, group_sums, panel, y, y_row);
+}
+
+TARGET static void OWN(times_4)(int rows, int columns, const float *x, const float *group_sums,
+                                const void *panel, float *y, long y_row) {
+    OWN(times)(4, rows, columns, x, group_sums, panel, y, y_row);
 }
 
 /* Where vector v of a column goes: panels of product.h are two vectors wide. */
@@ -112,11 +164,14 @@ INLINE void OWN(unpack_packed)(int bits, const void *panel, int from, int depth,
     for (int i = 0; i < depth;) {
         const vec *scales = block, *biases = block + VECTORS;
         const words *packed = (const words *)(block + 2 * VECTORS);
-        for (int end = i + GROUP; i < end; i += 32 / bits, packed += VECTORS)
+        OWN(fetch)(scales, 2 * WIDTH * 4);
+        for (int end = i + GROUP; i < end; i += 32 / bits, packed += VECTORS) {
+            OWN(fetch)(packed, WIDTH * 4);
             for (int j = 0; j < 32 / bits; j++)
                 for (int v = 0; v < VECTORS; v++)
                     *OWN(place)(to, depth, i + j, v) =
                         scales[v] * OWN(number)(bits, packed[v], j) + biases[v];
+        }
         block = (const vec *)packed;
     }
 }
@@ -176,11 +231,11 @@ INLINE float OWN(weigh)(float *scores, int count, float *best, float *total) {
 /* For `parts` vectors of channels: sums = shrink · sums + weights (count) · values (count, depth) */
 INLINE void OWN(gather)(int parts, int count, int depth, const float *weights, const float *values,
                         float shrink, float *sums) {
-    enum { TOGETHER = 2 };
-    vec found[TOGETHER][4] = {{{0}}};
+    enum { RUNS = 2 };
+    vec found[RUNS][4] = {{{0}}};
     int p = 0;
-    for (; p + TOGETHER <= count; p += TOGETHER)
-        for (int t = 0; t < TOGETHER; t++, values += depth)
+    for (; p + RUNS <= count; p += RUNS)
+        for (int t = 0; t < RUNS; t++, values += depth)
             for (int v = 0; v < parts; v++)
                 found[t][v] += weights[p + t] * ((const vec *)values)[v];
     if (p < count)
@@ -231,5 +286,6 @@ TARGET static void OWN(attend)(int heads, int dim, int padded, const float *quer
 #undef NAME
 #undef TARGET
 #undef LANES
+#undef TOGETHER
 #undef BYTE
 #undef NIBBLE

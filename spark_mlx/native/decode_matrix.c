@@ -1,5 +1,5 @@
-/* Packs weights for decoding, and multiplies with them: a row by the kernels that read weights as
-   they are packed, several by turning a panel into float32 piece by piece just before it is used. */
+/* Packs weights for decoding, and multiplies with them: a few rows by the kernels that read weights
+   as they are packed, more by turning a panel into float32 piece by piece just before it is used. */
 #include "decode_matrix.h"
 
 #include <stdlib.h>
@@ -60,16 +60,18 @@ void matrix_free(matrix *m) { free(m->data); }
 
 /* ---- Products ---- */
 
-void matrix_sums(const float *row, int columns, float *sums) {
-    for (int group = 0; group < columns / GROUP; group++) {
-        float parts[16] = {0}, sum = 0;
-        for (int i = 0; i < GROUP; i++) parts[i % 16] += row[group * GROUP + i];
-        for (int i = 0; i < 16; i++) sum += parts[i];
-        sums[group] = sum;
-    }
+void matrix_sums(int count, const float *rows, int columns, float *sums) {
+    if (count > MOST_TOGETHER) return;
+    for (; count > 0; count--, rows += columns % GROUP)
+        for (int group = 0; group < columns / GROUP; group++, rows += GROUP) {
+            float parts[16] = {0}, sum = 0;
+            for (int i = 0; i < GROUP; i++) parts[i % 16] += rows[i];
+            for (int i = 0; i < 16; i++) sum += parts[i];
+            *sums++ = sum;
+        }
 }
 
-/* Of several rows. Depth by depth a panel becomes float32 in the cache and meets all of them. */
+/* Of more rows than registers hold. Depth by depth a panel becomes float32 in the cache and meets all of them. */
 static void add_to_rows(const matrix *m, int panel, const operand *x, float *y) {
     enum { DEPTH = 512 };
     _Alignas(64) float buffer[DEPTH * WIDTH];
@@ -86,20 +88,22 @@ static void add_to_rows(const matrix *m, int panel, const operand *x, float *y) 
 }
 
 void matrix_add(const matrix *m, int panel, const operand *x, float *y) {
-    if (x->count > 1) {
+    const decode_kernel *kernel = decode_kernel_now();
+    if (x->count > kernel->together) {
         add_to_rows(m, panel, x, y);
         return;
     }
     int from = panel * WIDTH, columns = least(WIDTH, m->rows - from);
-    panel_times *times = decode_kernel_now()->times[format_of(m)];
+    panel_times *times = kernel->times[format_of(m)];
     const float *packed = m->data + panel * m->panel_size;
     if (columns == WIDTH) {
-        times(m->columns, x->rows, x->sums, packed, y + from);
+        times(x->count, m->columns, x->rows, x->sums, packed, y + from, m->rows);
         return;
     }
-    float last[WIDTH] = {0};
-    times(m->columns, x->rows, x->sums, packed, last);
-    for (int n = 0; n < columns; n++) y[from + n] += last[n];
+    float last[MOST_TOGETHER][WIDTH] = {{0}};
+    times(x->count, m->columns, x->rows, x->sums, packed, last[0], WIDTH);
+    for (int row = 0; row < x->count; row++)
+        for (int n = 0; n < columns; n++) y[(long)row * m->rows + from + n] += last[row][n];
 }
 
 void matrix_set(const matrix *m, int panel, const operand *x, const float *bias, float *y) {
@@ -132,9 +136,9 @@ static void times_task(void *context, int index) {
 }
 
 int matrix_times(const matrix *m, int count, const float *x, float *y) {
-    float *sums = malloc(sizeof *sums * (m->columns / GROUP + 1));
+    float *sums = malloc(sizeof *sums * (MOST_TOGETHER * (m->columns / GROUP) + 1));
     if (sums == NULL) return -1;
-    if (count == 1) matrix_sums(x, m->columns, sums);
+    matrix_sums(count, x, m->columns, sums);
     times_job job = {m, {count, x, sums}, y, matrix_parts(m->panels)};
     pool_run(times_task, &job, job.parts);
     free(sums);

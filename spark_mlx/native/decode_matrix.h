@@ -21,14 +21,15 @@ int matrix_pack(matrix *m, int rows, int columns, int bits, const void *weight,
                 const float *scales, const float *biases);
 void matrix_free(matrix *m);
 
-/* What is multiplied: `count` rows without gaps, and if there is only one, the sum of each 64 of its
+/* What is multiplied: `count` rows without gaps, and if they are few, the sum of each 64 of their
    numbers, by `matrix_sums`. */
 typedef struct {
     int count;
     const float *rows, *sums;
 } operand;
 
-void matrix_sums(const float *row, int columns, float *sums);
+/* rows (count, columns) → (count, columns / 64), if they are no more than MOST_TOGETHER. */
+void matrix_sums(int count, const float *rows, int columns, float *sums);
 
 /* Adds x · mᵀ to columns 32 · panel and on of y (count, m->rows): as many as the panel has, which is
    fewer than 32 only in the last one. On the calling thread. */
