@@ -42,7 +42,7 @@ def main() -> None:
     codes = random.integers(0, codec.semantic_codes, CODES).tolist()
     whole = codec.decode(voice, codes)
     loudness = np.sqrt(np.mean(whole**2))
-    _, after = codec.bicodec.receptive_field()
+    _, after = codec.receptive_field
     print("look-ahead     ms   rms error   largest")
     for look_ahead in sorted({*(n for n in LOOK_AHEADS if n < after), after}):
         error = np.concatenate(streamed(codec, voice, codes, look_ahead)) - whole

@@ -342,7 +342,7 @@ class SparkTTS:
         """The samples of one answer, as they are settled, and a warning with the last of them."""
         decoder = StreamDecoder(self.codec, voice.global_tokens, look_ahead)
         prompt, stage = self.prompt(spoken, voice), self._speech_stage(spoken)
-        mx.eval(key)
+        mx.eval(key)  # as in __init__
         ended = False
 
         def write() -> Iterator[int]:

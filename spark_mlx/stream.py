@@ -73,7 +73,7 @@ class StreamDecoder:
     def __init__(
         self, codec: Codec, global_tokens: Tokens, look_ahead: int | None = LOOK_AHEAD
     ) -> None:
-        _, after = codec.bicodec.receptive_field()
+        _, after = codec.receptive_field
         if look_ahead is not None and look_ahead < 0:
             raise ConfigError(f"a look-ahead is a number of codes, not {look_ahead}")
         self._codec = codec

@@ -67,7 +67,7 @@ def test_a_shorter_look_ahead_differs_less_and_less(tts: SparkTTS) -> None:
 
 
 def test_the_receptive_field_is_what_the_samples_depend_on(tts: SparkTTS) -> None:
-    before, after = tts.codec.bicodec.receptive_field()
+    before, after = tts.codec.receptive_field
     tokens = codes(before + after + 41)
     place, hop = before + 20, tts.config.hop
     middle = slice(place * hop, (place + 1) * hop)

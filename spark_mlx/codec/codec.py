@@ -77,7 +77,8 @@ class Codec:
         return cls(config, bicodec, open_semantic_encoder)
 
     @functools.cached_property
-    def _receptive_field(self) -> tuple[int, int]:
+    def receptive_field(self) -> tuple[int, int]:
+        """How many semantic tokens before and after its own the samples of one depend on."""
         return self.bicodec.receptive_field()
 
     @functools.cached_property
@@ -122,7 +123,7 @@ class Codec:
                 f"not {len(voice)}"
             )
         speech = _checked(semantic_tokens, "semantic", self.semantic_codes)
-        before, after = self._receptive_field
+        before, after = self.receptive_field
         parts = [np.zeros(0, dtype=np.float32)]
         stop = len(speech) if stop is None else stop
         for first in range(start, stop, LONGEST_STRETCH):
