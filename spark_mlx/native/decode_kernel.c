@@ -22,9 +22,9 @@
 #define TARGET
 #define LANES 4
 #if defined(__aarch64__)
-#define TOGETHER 2
+#define TOGETHER 8
 #else
-#define TOGETHER 1
+#define TOGETHER 4
 #endif
 #define BYTE PLAIN_BYTE
 #define NIBBLE PLAIN_NIBBLE
@@ -41,7 +41,7 @@
 #define NAME avx2
 #define TARGET __attribute__((target("avx2,fma")))
 #define LANES 8
-#define TOGETHER 2
+#define TOGETHER 5
 #define BYTE(w, j)                                                                               \
     (vec) _mm256_cvtepi32_ps(                                                                    \
         _mm256_shuffle_epi8((__m256i)(w), _mm256_broadcastsi128_si256(PLACES(j))))

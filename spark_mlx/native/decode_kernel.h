@@ -7,7 +7,7 @@ enum {
     GROUP = 64, /* columns that share a scale and a bias */
     MOST_HEADS = 8, /* that `attend` takes at a time */
     MOST_DIM = 256, /* of a head */
-    MOST_TOGETHER = 8, /* rows that meet a weight while it is in a register */
+    MOST_TOGETHER = 8, /* rows that meet weights as they are packed */
 };
 
 typedef void panel_times(int rows, int columns, const float *x, const float *group_sums,
@@ -19,7 +19,7 @@ typedef enum { FLOATS, BYTES, NIBBLES, FORMATS } format;
 
 typedef struct {
     const char *name;
-    int together; /* rows that `times` takes at most */
+    int together; /* rows that `times` takes at most; no more than MOST_TOGETHER */
     panel_times *times[FORMATS];
     panel_unpack *unpack[FORMATS];
     void (*norm)(int size, const float *x, const float *weight, float eps, float *y);

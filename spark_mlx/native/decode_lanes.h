@@ -1,6 +1,7 @@
 /* The inner loops of decoding for one instruction set; included once for each, with these set: NAME,
-   TARGET (a function attribute), LANES of a vector, TOGETHER, how many rows of sums its registers
-   hold, and BYTE(w, j) and NIBBLE(w, j), which turn the j-th number of each word into a float. */
+   TARGET (a function attribute), LANES of a vector, TOGETHER, for how many rows its registers hold
+   two vectors of sums, and BYTE(w, j) and NIBBLE(w, j), which turn the j-th number of each word into
+   a float. */
 
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)
@@ -79,35 +80,42 @@ INLINE void OWN(times_packed)(int bits, int columns, const float *x, const float
     for (int v = 0; v < VECTORS; v++) ((vec *)y)[v] = totals[v];
 }
 
-/* y (rows, 32) += x (rows, columns) times a panel, whose weights are read once for all rows. */
+/* y (rows, 32) += x (rows, columns) times a panel, whose weights are read once for all rows: two
+   vectors of the 32 at a time, over all columns. */
 INLINE void OWN(times_several)(int bits, int rows, int columns, const float *x,
                                const float *group_sums, const void *panel, float *y, long y_row) {
     int groups = columns / GROUP;
-    const vec *block = panel;
-    /* A panel in float32 is all one group. */
-    for (int from = 0; from < columns; from += bits == 32 ? columns : GROUP) {
-        const vec *scales = block, *biases = block + VECTORS;
-        const words *packed = (const words *)(bits == 32 ? block : block + 2 * VECTORS);
-        if (bits < 32) OWN(fetch)(scales, 2 * WIDTH * 4);
-        vec sums[TOGETHER][VECTORS] = {{{0}}};
-        int end = bits == 32 ? columns : from + GROUP;
-        for (int i = from; i < end; i += 32 / bits, packed += VECTORS) {
-            OWN(fetch)(packed, WIDTH * 4);
-            for (int j = 0; j < 32 / bits; j++)
-                for (int v = 0; v < VECTORS; v++) {
-                    vec weights = bits == 32 ? (vec)packed[v] : OWN(number)(bits, packed[v], j);
-                    for (int r = 0; r < rows; r++) sums[r][v] += x[r * columns + i + j] * weights;
+    for (int pair = 0; pair < VECTORS; pair += 2) {
+        const vec *block = (const vec *)panel + pair;
+        /* A panel in float32 is all one group. */
+        for (int from = 0; from < columns; from += bits == 32 ? columns : GROUP) {
+            const vec *scales = block, *biases = block + VECTORS;
+            const words *packed = (const words *)(bits == 32 ? block : block + 2 * VECTORS);
+            if (bits < 32 && pair == 0) OWN(fetch)(scales, 2 * WIDTH * 4);
+            vec sums[TOGETHER][2] = {{{0}}};
+            int end = bits == 32 ? columns : from + GROUP;
+            for (int i = from; i < end; i += 32 / bits, packed += VECTORS) {
+                OWN(fetch)(packed, 2 * LANES * 4);
+                words left = packed[0], right = packed[1];
+                for (int j = 0; j < 32 / bits; j++) {
+                    vec a = bits == 32 ? (vec)left : OWN(number)(bits, left, j);
+                    vec b = bits == 32 ? (vec)right : OWN(number)(bits, right, j);
+                    for (int r = 0; r < rows; r++) {
+                        sums[r][0] += x[r * columns + i + j] * a;
+                        sums[r][1] += x[r * columns + i + j] * b;
+                    }
                 }
-        }
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < VECTORS; v++) {
-                vec *to = (vec *)(y + r * y_row) + v;
-                if (bits == 32) *to += sums[r][v];
-                else
-                    *to += scales[v] * sums[r][v] +
-                           biases[v] * group_sums[r * groups + from / GROUP];
             }
-        block = (const vec *)packed;
+            for (int r = 0; r < rows; r++)
+                for (int v = 0; v < 2; v++) {
+                    vec *to = (vec *)(y + r * y_row) + pair + v;
+                    if (bits == 32) *to += sums[r][v];
+                    else
+                        *to += scales[v] * sums[r][v] +
+                               biases[v] * group_sums[r * groups + from / GROUP];
+                }
+            block = (const vec *)packed;
+        }
     }
 }
 

@@ -88,22 +88,30 @@ static void add_to_rows(const matrix *m, int panel, const operand *x, float *y) 
 }
 
 void matrix_add(const matrix *m, int panel, const operand *x, float *y) {
-    const decode_kernel *kernel = decode_kernel_now();
-    if (x->count > kernel->together) {
+    if (x->count > MOST_TOGETHER) {
         add_to_rows(m, panel, x, y);
         return;
     }
-    int from = panel * WIDTH, columns = least(WIDTH, m->rows - from);
+    const decode_kernel *kernel = decode_kernel_now();
     panel_times *times = kernel->times[format_of(m)];
     const float *packed = m->data + panel * m->panel_size;
-    if (columns == WIDTH) {
-        times(x->count, m->columns, x->rows, x->sums, packed, y + from, m->rows);
-        return;
+    int from = panel * WIDTH, columns = least(WIDTH, m->rows - from);
+    /* Where registers do not hold all rows, the panel is read from the cache again. */
+    int parts = (x->count + kernel->together - 1) / kernel->together;
+    for (int part = 0; part < parts; part++) {
+        int row = x->count * part / parts, count = x->count * (part + 1) / parts - row;
+        const float *rows = x->rows + (long)row * m->columns;
+        const float *sums = x->sums + (long)row * (m->columns / GROUP);
+        float *to = y + (long)row * m->rows + from;
+        if (columns == WIDTH) {
+            times(count, m->columns, rows, sums, packed, to, m->rows);
+            continue;
+        }
+        float last[MOST_TOGETHER][WIDTH] = {{0}};
+        times(count, m->columns, rows, sums, packed, last[0], WIDTH);
+        for (int i = 0; i < count; i++)
+            for (int n = 0; n < columns; n++) to[(long)i * m->rows + n] += last[i][n];
     }
-    float last[MOST_TOGETHER][WIDTH] = {{0}};
-    times(x->count, m->columns, x->rows, x->sums, packed, last[0], WIDTH);
-    for (int row = 0; row < x->count; row++)
-        for (int n = 0; n < columns; n++) y[(long)row * m->rows + from + n] += last[row][n];
 }
 
 void matrix_set(const matrix *m, int panel, const operand *x, const float *bias, float *y) {
