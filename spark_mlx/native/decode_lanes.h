@@ -119,15 +119,15 @@ INLINE void OWN(times_several)(int bits, int rows, int columns, const float *x,
     }
 }
 
-/* The same for any number of rows up to TOGETHER. */
-INLINE void OWN(times)(int bits, int rows, int columns, const float *x, const float *group_sums,
-                       const void *panel, float *y, long y_row) {
-#define SEVERAL(count)                                                                               case count:                                                                                          if (count <= TOGETHER)                                                                               OWN(times_several)(bits, count, columns, x, group_sums, panel, y, y_row);                    break
+/* The same for two rows and more, up to TOGETHER. */
+INLINE void OWN(times_some)(int bits, int rows, int columns, const float *x,
+                            const float *group_sums, const void *panel, float *y, long y_row) {
+#define SEVERAL(count)                                                                           \
+    case count:                                                                                  \
+        if (count <= TOGETHER)                                                                   \
+            OWN(times_several)(bits, count, columns, x, group_sums, panel, y, y_row);            \
+        break
     switch (rows) {
-    case 1:
-        if (bits == 32) OWN(times_floats)(columns, x, panel, 0, y);
-        else OWN(times_packed)(bits, columns, x, group_sums, panel, y);
-        break;
         SEVERAL(2);
         SEVERAL(3);
         SEVERAL(4);
@@ -139,20 +139,23 @@ INLINE void OWN(times)(int bits, int rows, int columns, const float *x, const fl
 #undef SEVERAL
 }
 
-TARGET static void OWN(times_32)(int rows, int columns, const float *x, const float *group_sums,
-                                 const void *panel, float *y, long y_row) {
-    OWN(times)(32, rows, columns, x, group_sums, panel, y, y_row);
-}
-
-TARGET static void OWN(times_8)(int rows, int columns, const float *x, const float *group_sums,
-                                const void *panel, float *y, long y_row) {
-    OWN(times)(8, rows, columns, x, group_sums, panel, y, y_row);
-}
-
-TARGET static void OWN(times_4)(int rows, int columns, const float *x, const float *group_sums,
-                                const void *panel, float *y, long y_row) {
-    OWN(times)(4, rows, columns, x, group_sums, panel, y, y_row);
-}
+/* Of each precision; one row, the usual case, does not share a frame with the others. */
+#define TIMES(bits, one)                                                                         \
+    TARGET static __attribute__((noinline)) void OWN(times_some_##bits)(                         \
+        int rows, int columns, const float *x, const float *group_sums, const void *panel,       \
+        float *y, long y_row) {                                                                  \
+        OWN(times_some)(bits, rows, columns, x, group_sums, panel, y, y_row);                    \
+    }                                                                                            \
+    TARGET static void OWN(times_##bits)(int rows, int columns, const float *x,                  \
+                                         const float *group_sums, const void *panel, float *y,   \
+                                         long y_row) {                                           \
+        if (rows == 1) one;                                                                      \
+        else OWN(times_some_##bits)(rows, columns, x, group_sums, panel, y, y_row);              \
+    }
+TIMES(32, OWN(times_floats)(columns, x, panel, 0, y))
+TIMES(8, OWN(times_packed)(8, columns, x, group_sums, panel, y))
+TIMES(4, OWN(times_packed)(4, columns, x, group_sums, panel, y))
+#undef TIMES
 
 /* Where vector v of a column goes: panels of product.h are two vectors wide. */
 INLINE vec *OWN(place)(float *to, int depth, int column, int v) {
