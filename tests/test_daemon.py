@@ -410,6 +410,7 @@ def still(tmp_path: Path) -> Iterator[tuple[Still, Path]]:
         serving.stop()
         thread.join(20)
         assert not thread.is_alive()
+        serving.close()
 
 
 def test_who_does_not_read_is_dropped(

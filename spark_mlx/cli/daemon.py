@@ -42,7 +42,7 @@ def daemon(args: argparse.Namespace) -> int:
         speaker = Speaker(loading, voice=args.voice, device=args.device)
         server = Server(speaker, address, {"model": str(folder), "voice": args.voice}, idle)
         failures: list[SparkError] = []
-        with _signals(server):
+        with contextlib.closing(server), _signals(server):
             print(f"spark-mlx: listening at {path}", file=sys.stderr, flush=True)
             threading.Thread(
                 target=_watch_loading, args=(speaker, server, failures), daemon=True

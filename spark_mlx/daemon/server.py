@@ -96,6 +96,11 @@ class Server:
         finally:
             self._end(unsubscribe)
 
+    def close(self) -> None:
+        """After `run`, and after signals have ceased to write into `waker`."""
+        self._awake.close()
+        self.waker.close()
+
     # What the speaker's threads call.
 
     def _hear(self, event: Event) -> None:
@@ -198,8 +203,6 @@ class Server:
         for client in list(self._clients.values()):
             self._drop(client)
         self._selector.close()
-        self._awake.close()
-        self.waker.close()
 
     # Requests.
 
