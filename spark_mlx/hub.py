@@ -122,18 +122,13 @@ def download(
         DownloadError: the hub does not deliver the checkpoint whole, or the disk is full.
         ModelError: the checkpoint cannot be converted, or the model not be written.
     """
-    chosen_here = quantize == "auto"
-    if quantize == "auto":
-        # Not above: it imports MLX, which finding a folder does without.
-        from spark_mlx import cpu
-
-        quantize = 8 if cpu.in_use() else None
-    if (dtype, quantize) not in _FOLDERS:
+    bits = _fastest_bits() if quantize == "auto" else quantize
+    if (dtype, bits) not in _FOLDERS:
         raise ConfigError(
             "a model is stored in float32 or bfloat16, quantised to 8 or 4 bits or not; "
-            f"dtype={dtype!r} with quantize={quantize!r} is neither"
+            f"dtype={dtype!r} with quantize={bits!r} is neither"
         )
-    destination = paths.models() / _FOLDERS[dtype, quantize]
+    destination = paths.models() / _FOLDERS[dtype, bits]
     if not force and _is_readable(destination):
         with contextlib.suppress(OSError):  # in a cache that may only be read, all is as it was
             destination.touch()
@@ -143,16 +138,24 @@ def download(
 
     fetched = paths.home() / "fetched"
     say(LICENCE)
-    if chosen_here and quantize is not None:
+    if quantize == "auto" and bits is not None:
         say(AUTO_QUANTIZE)
     say(f"Fetching {REPO} (3.9 GB) …")
     source = fetch(REPO, PUBLISHED_FILES, revision=REVISION, cache=fetched, progress=progress)
     check(source, PUBLISHED_FILES)
     say("Converting it …")
-    convert(source, destination, dtype=dtype, quantize=quantize, overwrite=True, progress=progress)
+    convert(source, destination, dtype=dtype, quantize=bits, overwrite=True, progress=progress)
     if not keep_source:
         shutil.rmtree(fetched, ignore_errors=True)
     return destination
+
+
+def _fastest_bits() -> int | None:
+    """Of weights, on this device."""
+    # Not above: it imports MLX, which finding a folder does without.
+    from spark_mlx import cpu
+
+    return 8 if cpu.in_use() else None
 
 
 def _named(model: str | Path) -> Path:

@@ -74,11 +74,9 @@ class Ahead(Generic[T]):
         if ready.error is not None:
             raise ready.error
 
-    @contextlib.contextmanager
-    def sharing(self) -> Iterator[None]:
+    def sharing(self) -> contextlib.AbstractContextManager[None]:
         """What is computed within has a core of its own, the thread has the others."""
-        with native.aside():
-            yield
+        return native.aside()
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:

@@ -71,7 +71,8 @@ void matrix_sums(int count, const float *rows, int columns, float *sums) {
         }
 }
 
-/* Of more rows than registers hold. Depth by depth a panel becomes float32 in the cache and meets all of them. */
+/* Of more than MOST_TOGETHER rows. Depth by depth a panel becomes float32 in the cache and meets all
+   of them. */
 static void add_to_rows(const matrix *m, int panel, const operand *x, float *y) {
     enum { DEPTH = 512 };
     _Alignas(64) float buffer[DEPTH * WIDTH];
