@@ -28,12 +28,13 @@ test-full: $(VENV)/.installed
 # package made of links.
 SANITIZE := build/sanitize
 sanitize: $(VENV)/.installed
-	rm -rf $(SANITIZE) && mkdir -p $(SANITIZE)/spark_mlx/native
+	rm -rf $(SANITIZE) && mkdir -p $(SANITIZE)/spark_mlx/backends/cpu
 	CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover" \
 		$(BIN)/python setup.py -q build_ext --build-lib $(SANITIZE) --build-temp $(SANITIZE)/objects
-	ls $(SANITIZE)/spark_mlx/native/_native*.so
-	ln -s $(CURDIR)/spark_mlx/native/*.py $(SANITIZE)/spark_mlx/native/
-	ln -s $(filter-out $(CURDIR)/spark_mlx/native,$(wildcard $(CURDIR)/spark_mlx/*)) \
+	ls $(SANITIZE)/spark_mlx/backends/cpu/_native*.so
+	ln -s $(CURDIR)/spark_mlx/backends/__init__.py $(SANITIZE)/spark_mlx/backends/
+	ln -s $(CURDIR)/spark_mlx/backends/cpu/*.py $(SANITIZE)/spark_mlx/backends/cpu/
+	ln -s $(filter-out $(CURDIR)/spark_mlx/backends,$(wildcard $(CURDIR)/spark_mlx/*)) \
 		$(CURDIR)/convert $(CURDIR)/voices $(SANITIZE)/spark_mlx/
 	cd $(SANITIZE) && ASAN_OPTIONS=detect_leaks=0 \
 		LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \

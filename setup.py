@@ -4,10 +4,10 @@ import sys
 
 from setuptools import Extension, setup
 
-NATIVE = "spark_mlx/native"
+NATIVE = "spark_mlx/backends/cpu/csrc"
 
 extension = Extension(
-    "spark_mlx.native._native",
+    "spark_mlx.backends.cpu._native",
     sources=[
         f"{NATIVE}/{name}.c"
         for name in (

@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from spark_mlx.config import Config
+from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.errors import ConfigError, ModelError
-from spark_mlx.lm import LMConfig
-from spark_mlx.model_config import ModelConfig
+from spark_mlx.model.config import Config
+from spark_mlx.model.qwen2 import LMConfig
+from spark_mlx.model.wav2vec2 import Wav2Vec2Config
 from spark_mlx.version import FORMAT_VERSION
-from spark_mlx.wav2vec2 import Wav2Vec2Config
 
 LM_FOLDER = "LLM"
 CODEC_FOLDER = "BiCodec"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spark_mlx.checkpoints.model_config import CONFIG_FILE
 from spark_mlx.errors import ModelError
-from spark_mlx.model_config import CONFIG_FILE
 
 
 @contextmanager

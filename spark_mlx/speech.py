@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from spark_mlx import audio
+from spark_mlx.audio import files
 from spark_mlx.errors import AudioError
-from spark_mlx.places import Span
+from spark_mlx.text.alignment import Span
 
 if TYPE_CHECKING:
-    from spark_mlx.stream import Chunk
+    from spark_mlx.generation.stream_decoder import Chunk
 
 
 class Sentence(NamedTuple):
@@ -41,7 +41,7 @@ class Speech:
         sentences: what was spoken when, in order; the pauses between them are left out.
     """
 
-    samples: audio.Samples
+    samples: files.Samples
     sample_rate: int
     warnings: tuple[str, ...] = ()
     sentences: tuple[Sentence, ...] = ()
@@ -59,7 +59,11 @@ class Speech:
         """
         if rate == 1:
             return self
-        from spark_mlx.stretch import FASTEST, SLOWEST, Stretch  # not needed at its own speed
+        from spark_mlx.audio.time_stretch import (  # not needed at its own speed
+            FASTEST,
+            SLOWEST,
+            Stretch,
+        )
 
         if not SLOWEST <= rate <= FASTEST:
             raise AudioError(f"speech has a rate of {SLOWEST:g} to {FASTEST:g}, not {rate:g}")
@@ -75,7 +79,7 @@ class Speech:
         Raises:
             AudioError: the ending is unknown, or the file cannot be written.
         """
-        audio.write(path, self.samples, self.sample_rate)
+        files.write(path, self.samples, self.sample_rate)
 
     def play(self) -> None:
         """Plays through the default output device and returns when the sound has ended.
@@ -83,7 +87,7 @@ class Speech:
         Raises:
             PlaybackError: there is no PortAudio library or no output device.
         """
-        from spark_mlx import player  # not needed to save a file
+        from spark_mlx.audio import player  # not needed to save a file
 
         player.play(self.samples, self.sample_rate)
 

@@ -10,11 +10,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from spark_mlx.convert import convert
-from spark_mlx.pipeline import SparkTTS, load
+from spark_mlx.tts import SparkTTS, load
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "tests" / "reference"
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "benchmarks")]
 
 from random_checkpoint import random_checkpoint  # noqa: E402
 

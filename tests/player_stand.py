@@ -77,8 +77,8 @@ class Stand:
 
 def install(monkeypatch: Any) -> list[Stand]:
     """Puts the stand-in in the player's place; gives the list of those that are opened."""
-    from spark_mlx import player
-    from spark_mlx.playback import portaudio
+    from spark_mlx.audio import player
+    from spark_mlx.audio.playback import portaudio
 
     Stand.opened = []
     monkeypatch.setattr(player, "Player", Stand)

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from spark_mlx.events import Event
-from spark_mlx.read.documents import sentence_spans
+from spark_mlx.reader.documents import sentence_spans
+from spark_mlx.speech_queue.events import Event
 
 
 class StandIn:
-    """Has the contract of `spark_mlx.speaker.Speaker`."""
+    """Has the contract of `spark_mlx.speech_queue.service.Speaker`."""
 
     def __init__(self, seconds: float = 0.01, log: Path | None = None) -> None:
         self.asked: list[str] = []

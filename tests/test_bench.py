@@ -14,14 +14,14 @@ import pytest
 
 from conftest import REFERENCE
 from random_checkpoint import make_tokenizer
-from spark_mlx.bench import Work, run
 from spark_mlx.cli import main
 from spark_mlx.convert.configs import read_configs
+from spark_mlx.diagnostics.bench import Work, run
+from spark_mlx.diagnostics.random_model import FULL, random_tts, tokenizer_json
+from spark_mlx.diagnostics.system_info import machine, peak_memory
 from spark_mlx.errors import ConfigError
-from spark_mlx.lm import Batch
-from spark_mlx.machine import machine, peak_memory
-from spark_mlx.pipeline import SparkTTS
-from spark_mlx.random_model import FULL, random_tts, tokenizer_json
+from spark_mlx.model.qwen2 import Batch
+from spark_mlx.tts import SparkTTS
 
 LITTLE = Work(clip_seconds=0.5, prompt_tokens=9, tokens=3, batches=(1, 2), sentence_tokens=4)
 MEASURED = [

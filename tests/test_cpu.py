@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from spark_mlx import cpu, native
-from spark_mlx.codec.wave_generator import ResidualUnit
+from spark_mlx.backends.cpu import native, ops
+from spark_mlx.model.bicodec.wave_generator import ResidualUnit
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="native code is for Linux")
 
@@ -94,13 +94,13 @@ def test_conv1d(
     weight = normal(out, kernel, channels // groups)
 
     def ours(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
-        return cpu.conv1d(x, weight, bias, stride, padding, dilation, groups, training=True)
+        return ops.conv1d(x, weight, bias, stride, padding, dilation, groups, training=True)
 
     def mlx(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
         return mx.conv1d(x, weight, stride, padding, dilation, groups) + bias
 
     close(
-        cpu.conv1d(x, weight, bias, stride, padding, dilation, groups, False), mlx(x, weight, bias)
+        ops.conv1d(x, weight, bias, stride, padding, dilation, groups, False), mlx(x, weight, bias)
     )
     same_gradients(ours, mlx, x, weight, bias)
 
@@ -132,7 +132,7 @@ def test_conv_transpose1d(
     weight = normal(out, kernel, channels // groups)
 
     def ours(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
-        return cpu.conv_transpose1d(x, weight, bias, stride, padding, output_padding, groups)
+        return ops.conv_transpose1d(x, weight, bias, stride, padding, output_padding, groups)
 
     def mlx(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
         y = mx.conv_transpose1d(
@@ -152,23 +152,23 @@ def test_snake(channels: int) -> None:
         return x + mx.square(mx.sin(alpha * x)) / (alpha + 1e-9)
 
     # The phase is as exact as a product of two float32 can be.
-    same_gradients(cpu.snake, mlx, x, alpha, tolerance=3e-5)
+    same_gradients(ops.snake, mlx, x, alpha, tolerance=3e-5)
 
 
 @pytest.mark.usefixtures("way")
 def test_gelu() -> None:
     x = 4 * normal(3, 7, 50_00)
-    same_gradients(cpu.gelu, nn.gelu, x, tolerance=1e-6)
+    same_gradients(ops.gelu, nn.gelu, x, tolerance=1e-6)
     edges = mx.array([-1e30, -30.0, -9.0, -0.0, 0.0, 9.0, 1e30])
-    close(cpu.gelu(edges), nn.gelu(edges), tolerance=1e-6)
+    close(ops.gelu(edges), nn.gelu(edges), tolerance=1e-6)
 
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("size", [10, 40_000, 200_001])
 def test_silu(size: int) -> None:
     x = mx.concatenate([10 * normal(size), mx.array([-1e30, -200.0, -88.0, 0.0, 88.0, 1e30])])
-    close(cpu.silu(x, training=False), nn.silu(x), tolerance=1e-6)
-    same_gradients(lambda x: cpu.silu(x, training=True), nn.silu, x, tolerance=1e-6)
+    close(ops.silu(x, training=False), nn.silu(x), tolerance=1e-6)
+    same_gradients(lambda x: ops.silu(x, training=True), nn.silu, x, tolerance=1e-6)
 
 
 @pytest.mark.usefixtures("way")
@@ -180,7 +180,7 @@ def test_attention(queries: int, keys: int, causal: bool) -> None:
         return mx.fast.scaled_dot_product_attention(q, k, v, scale=0.3, mask=mask)
 
     def ours(q: mx.array, k: mx.array, v: mx.array) -> mx.array:
-        return cpu.attend(q, k, v, 0.3, causal)
+        return ops.attend(q, k, v, 0.3, causal)
 
     same_gradients(
         ours, mlx, normal(2, 6, queries, 8), normal(2, 3, keys, 8), 2 + normal(2, 3, keys, 8)
@@ -211,9 +211,9 @@ def test_layers_can_be_trained() -> None:
 def test_inputs_with_gaps_in_memory() -> None:
     x = normal(1, 8, 60).swapaxes(1, 2)
     alpha = mx.ones((8,))
-    close(cpu.snake(x, alpha), x + mx.square(mx.sin(x)))
+    close(ops.snake(x, alpha), x + mx.square(mx.sin(x)))
     every_other = normal(40)[::2]
-    close(cpu.gelu(every_other), nn.gelu(every_other), tolerance=1e-6)
+    close(ops.gelu(every_other), nn.gelu(every_other), tolerance=1e-6)
 
 
 # The BLAS.
@@ -285,7 +285,8 @@ def test_mlx_that_cannot_be_sent_here_is_said_once() -> None:
 @linux_only
 def test_without_native_code_the_numbers_are_the_same() -> None:
     code = (
-        "from spark_mlx import native, selfcheck\n"
+        "from spark_mlx.backends.cpu import native\n"
+        "from spark_mlx.diagnostics import selfcheck\n"
         "assert native.layers() is None\n"
         "print(all(check.passed for check in selfcheck.run()))"
     )
@@ -298,7 +299,7 @@ def test_a_fork_gets_threads_of_its_own() -> None:
     code = (
         "import os, spark_mlx\n"
         "import mlx.core as mx\n"
-        "from spark_mlx import native\n"
+        "from spark_mlx.backends.cpu import native\n"
         "import ctypes, numpy as np\n"
         "x, y = np.ones((4000, 64), np.float32), np.zeros((4000, 64), np.float32)\n"
         "a = np.ones(64, np.float32)\n"

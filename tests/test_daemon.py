@@ -31,7 +31,7 @@ from spark_mlx.daemon.address import Address, default_path, dial, xucred_uid
 from spark_mlx.daemon.client import Client, connect
 from spark_mlx.daemon.server import Server
 from spark_mlx.errors import DaemonError, PlaybackError, TextError, VoiceError
-from spark_mlx.events import Event, Herald
+from spark_mlx.speech_queue.events import Event, Herald
 
 LONG = "This sentence goes on for quite some time, until it ends. " * 200
 Start = Callable[..., Daemon]

@@ -3,9 +3,9 @@
 import mlx.core as mx
 import pytest
 
-from spark_mlx.generate import Stage, generate, generate_batch
-from spark_mlx.lm import Head, LMConfig, Qwen2
-from spark_mlx.sampling import Sampling
+from spark_mlx.generation.generate import Stage, generate, generate_batch
+from spark_mlx.generation.sampling import Sampling
+from spark_mlx.model.qwen2 import Head, LMConfig, Qwen2
 
 GREEDY = Sampling(temperature=0)
 KEY = mx.random.key(0)

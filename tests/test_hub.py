@@ -19,9 +19,11 @@ from typing import Any
 import pytest
 
 from hub_server import Fault, HubServer
-from spark_mlx import cpu, hub, paths
+from spark_mlx import paths
+from spark_mlx.backends.cpu import ops
+from spark_mlx.checkpoints import hub
+from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.errors import ConfigError, ModelError, SparkError
-from spark_mlx.model_config import ModelConfig
 
 LM, CODEC = "LLM/model.safetensors", "BiCodec/model.safetensors"
 CONVERTED = "somebody/voices-mlx"
@@ -31,7 +33,7 @@ CLIENT = """
 import json, sys, time
 sleep = time.sleep
 time.sleep = lambda seconds: sleep(min(seconds, 0.01))
-from spark_mlx import hub
+from spark_mlx.checkpoints import hub
 from spark_mlx.errors import SparkError
 function, arguments, before = json.loads(sys.argv[1])
 exec(before)
@@ -127,8 +129,8 @@ def test_download_chooses_what_this_device_is_fastest_with(
 ) -> None:
     answer = client("download")
     chosen = ModelConfig.load(Path(answer["path"])).quantize
-    assert chosen == (8 if cpu.in_use() else None)
-    assert (hub.AUTO_QUANTIZE in answer["said"]) == cpu.in_use()
+    assert chosen == (8 if ops.in_use() else None)
+    assert (hub.AUTO_QUANTIZE in answer["said"]) == ops.in_use()
 
 
 def test_only_what_a_conversion_reads_is_fetched(

@@ -14,12 +14,12 @@ import pytest
 import player_stand
 from conftest import ROOT
 from player_stand import Stand
-from spark_mlx import live
 from spark_mlx.errors import GenerationError, TextError
-from spark_mlx.live import Ahead
-from spark_mlx.pipeline import SparkTTS, load
+from spark_mlx.generation.stream_decoder import Chunk
 from spark_mlx.speech import sentences
-from spark_mlx.stream import Chunk
+from spark_mlx.speech_queue import live
+from spark_mlx.speech_queue.live import Ahead
+from spark_mlx.tts import SparkTTS, load
 
 RATE = 1000
 Output = pytest.CaptureFixture[str]

@@ -4,9 +4,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from spark_mlx import native
-from spark_mlx.lm import KVCache, LMConfig, Qwen2
-from spark_mlx.precision import describe, quantize, settle
+from spark_mlx.backends.cpu import native
+from spark_mlx.checkpoints.quantization import describe, quantize, settle
+from spark_mlx.model.qwen2 import KVCache, LMConfig, Qwen2
 
 CONFIG = LMConfig(
     hidden_size=128,

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import spark_mlx
-from spark_mlx import guard, hub, voices
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx import voices
+from spark_mlx.checkpoints import hub
+from spark_mlx.generation import checks
+from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "nano"))
@@ -159,13 +161,13 @@ def test_a_long_text_is_spoken_as_its_sentences(nano: SparkTTS) -> None:
 
 def test_a_bad_answer_is_drawn_again(nano: SparkTTS, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, other = (nano.say(SENTENCES[3], preset("ada"), seed=seed).samples for seed in (0, 1))
-    examine, seen = guard.examine, []
+    examine, seen = checks.examine, []
 
     def strict(samples: np.ndarray, rate: int, ended: bool) -> tuple[np.ndarray, str | None]:
         seen.append(len(samples))
         return (samples, "no voice") if len(seen) == 1 else examine(samples, rate, ended)
 
-    monkeypatch.setattr(guard, "examine", strict)
+    monkeypatch.setattr(checks, "examine", strict)
     again = nano.say(SENTENCES[3], preset("ada"))
     assert seen == [len(plain), len(other)]
     np.testing.assert_array_equal(again.samples, other)

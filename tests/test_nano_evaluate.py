@@ -17,9 +17,9 @@ import pytest
 import soxr
 
 from conftest import ROOT
-from spark_mlx import guard
 from spark_mlx.errors import GenerationError, SparkError
-from spark_mlx.labels import LEVELS
+from spark_mlx.generation import checks
+from spark_mlx.generation.labels import LEVELS
 from spark_mlx.speech import Speech
 
 sys.path.insert(0, str(ROOT / "examples" / "nano"))
@@ -299,7 +299,7 @@ def test_lengths_are_compared() -> None:
 
 def test_the_pipeline_logs_what_is_counted() -> None:
     """The words that `endings` looks for, in the pipeline's own source."""
-    source = Path(trials.__file__).parents[2] / "spark_mlx" / "pipeline.py"
+    source = Path(trials.__file__).parents[2] / "spark_mlx" / "tts.py"
     assert '"seed %d: %s in %r"' in source.read_text(encoding="utf-8")
 
 
@@ -426,7 +426,7 @@ def test_everything_runs(
     capsys: pytest.CaptureFixture[str],
     codec_only: bool,
 ) -> None:
-    monkeypatch.setattr(guard, "MOST_TOKENS", 30)  # what random weights say does not end
+    monkeypatch.setattr(checks, "MOST_TOKENS", 30)  # what random weights say does not end
     monkeypatch.setattr(trials, "QUICK", trials.Scale(6, 2, 1, 1, 2, 1, 1))
     arguments = [str(model), str(folder), str(folder / "out" / "e.json"), "--quick"]
     evaluate.main([*arguments, *(["--codec-only"] if codec_only else [])])

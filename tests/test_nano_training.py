@@ -15,8 +15,8 @@ import pytest
 from mlx.utils import tree_flatten
 
 import spark_mlx
-from spark_mlx.codec.quantizers import FSQ, QuantizerConfig, SemanticQuantizer
-from spark_mlx.tokens import Vocabulary
+from spark_mlx.generation.vocabulary import Vocabulary
+from spark_mlx.model.bicodec.quantizers import FSQ, QuantizerConfig, SemanticQuantizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "nano"))
 

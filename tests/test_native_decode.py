@@ -16,13 +16,13 @@ import pytest
 from mlx.utils import tree_flatten, tree_unflatten
 
 from conftest import ROOT
-from spark_mlx import native
-from spark_mlx.generate import Stage, generate, generate_batch
-from spark_mlx.lm import LMConfig, Qwen2
-from spark_mlx.native.decoder import Matrix, NativeHead, NativeQwen2, obstacle
-from spark_mlx.precision import describe, quantize, settle
-from spark_mlx.random_model import SHAPES, random_tts
-from spark_mlx.sampling import Draws, Sampling, sample
+from spark_mlx.backends.cpu import native
+from spark_mlx.backends.cpu.qwen2 import Matrix, NativeHead, NativeQwen2, obstacle
+from spark_mlx.checkpoints.quantization import describe, quantize, settle
+from spark_mlx.diagnostics.random_model import SHAPES, random_tts
+from spark_mlx.generation.generate import Stage, generate, generate_batch
+from spark_mlx.generation.sampling import Draws, Sampling, sample
+from spark_mlx.model.qwen2 import LMConfig, Qwen2
 
 pytestmark = pytest.mark.skipif(native.layers() is None, reason="the native extension is not there")
 
@@ -256,7 +256,8 @@ def test_it_says_what_it_computes_with() -> None:
 
 def test_the_environment_switches_it_off() -> None:
     code = (
-        "from spark_mlx import precision, random_model\n"
+        "from spark_mlx.checkpoints import quantization as precision\n"
+        "from spark_mlx.diagnostics import random_model\n"
         "print(precision.describe(random_model.random_tts('tiny').lm))"
     )
     environment = {**os.environ, "SPARK_MLX_NATIVE": "0"}

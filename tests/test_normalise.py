@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from spark_mlx.normalise import normalise, replacements
-from spark_mlx.normalise.chinese import cardinal as chinese
-from spark_mlx.normalise.english import cardinal, ordinal, year
-from spark_mlx.text import split
+from spark_mlx.text.normalization import normalise, replacements
+from spark_mlx.text.normalization.chinese import cardinal as chinese
+from spark_mlx.text.normalization.english import cardinal, ordinal, year
+from spark_mlx.text.segmentation import split
 
 DATA = Path(__file__).parent / "data"
 

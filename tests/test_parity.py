@@ -5,8 +5,8 @@ import pytest
 
 from conftest import REFERENCE, Arrays
 from parity import CLIPS, TOLERANCES, check_control_prompts, check_ids, differences
-from spark_mlx import audio
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx.audio import files
+from spark_mlx.tts import SparkTTS
 
 
 @pytest.mark.parametrize("clip", CLIPS)
@@ -35,7 +35,7 @@ def test_from_file_to_tokens(tts: SparkTTS, reference: Arrays, clip: str) -> Non
 
 @pytest.mark.parametrize("clip", CLIPS)
 def test_reference_audio(reference: Arrays, clip: str) -> None:
-    samples = audio.reference(REFERENCE / f"{clip}.wav")
+    samples = files.reference(REFERENCE / f"{clip}.wav")
     assert np.abs(samples - reference[f"{clip}.wav_16k"]).max() < 1e-6
-    clipped = audio.speaker_clip(samples, 96_000)
+    clipped = files.speaker_clip(samples, 96_000)
     assert np.abs(clipped - reference[f"{clip}.ref_clip"][0]).max() < 1e-6

@@ -13,7 +13,6 @@ import pytest
 
 import spark_mlx
 from conftest import REFERENCE, Arrays
-from spark_mlx import pauses, pipeline
 from spark_mlx.errors import (
     AudioError,
     ConfigError,
@@ -22,10 +21,11 @@ from spark_mlx.errors import (
     TextError,
     VoiceError,
 )
-from spark_mlx.generate import Stage
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx.generation import pauses
+from spark_mlx.generation.generate import Stage
 from spark_mlx.speech import sentences
-from spark_mlx.text import Boundary
+from spark_mlx.text.segmentation import Boundary
+from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
 CLIP = REFERENCE / "short.wav"
@@ -184,7 +184,7 @@ def test_pieces_together_give_what_they_give_alone(
 ) -> None:
     text = "A first piece of the text.\nA second, longer than the first.\nThe third."
     together = tts.say(text, voice=voice)
-    monkeypatch.setattr(pipeline, "BATCH", 1)
+    monkeypatch.setattr("spark_mlx.tts.BATCH", 1)
     alone = tts.say(text, voice=voice)
     assert together.samples.shape == alone.samples.shape
     assert np.abs(together.samples - alone.samples).max() < 1e-4
@@ -215,7 +215,7 @@ def test_streaming_starts_before_the_model_has_written(
             yield tts.vocabulary.semantic.id(code)
         yield tts.vocabulary.end
 
-    monkeypatch.setattr(pipeline, "generate", generate)
+    monkeypatch.setattr("spark_mlx.tts.generate", generate)
     # It writes in a thread of its own, and goes on when the first chunk was heard.
     monkeypatch.setattr(type(tts.lm), "in_any_thread", True)
     chunks = tts.stream("Hello.", voice=voice, look_ahead=4)
@@ -265,8 +265,8 @@ def saying(
         parts = [code * TONE for code in tokens[start:stop]]
         return np.concatenate([np.zeros(0, np.float32), *parts])
 
-    monkeypatch.setattr(pipeline, "generate", generate)
-    monkeypatch.setattr(pipeline, "generate_batch", generate_batch)
+    monkeypatch.setattr("spark_mlx.tts.generate", generate)
+    monkeypatch.setattr("spark_mlx.tts.generate_batch", generate_batch)
     monkeypatch.setattr(tts.codec, "decode", decode)
     return keys
 
@@ -386,7 +386,7 @@ def answering(
             if ends[turn]:
                 yield stream, tts.vocabulary.end
 
-    monkeypatch.setattr(pipeline, "generate_batch", generate_batch)
+    monkeypatch.setattr("spark_mlx.tts.generate_batch", generate_batch)
     return bounds
 
 

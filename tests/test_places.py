@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from spark_mlx.normalise import normalise, replacements
-from spark_mlx.places import Placed
-from spark_mlx.text import Boundary, Piece, clean, pieces, split, tidy
+from spark_mlx.text.alignment import Placed
+from spark_mlx.text.normalization import normalise, replacements
+from spark_mlx.text.segmentation import Boundary, Piece, clean, pieces, split, tidy
 
 WRAPPED = (
     "This line of a plain text file was cut at its seventieth column, where\r\n"

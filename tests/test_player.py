@@ -21,12 +21,12 @@ import numpy as np
 import pytest
 import soxr
 
-from spark_mlx import player
-from spark_mlx.audio import Samples
+from spark_mlx.audio import player
+from spark_mlx.audio.files import Samples
+from spark_mlx.audio.playback import output, portaudio
+from spark_mlx.audio.player import Player
+from spark_mlx.audio.time_stretch import Stretch
 from spark_mlx.errors import PlaybackError
-from spark_mlx.playback import output, portaudio
-from spark_mlx.player import Player
-from spark_mlx.stretch import Stretch
 
 RATE = 16_000
 BLOCK = 160
@@ -582,8 +582,8 @@ def test_devices(stand: Stand) -> None:
 
 START = """
 import numpy as np, sys, time
-from spark_mlx.playback.portaudio import devices
-from spark_mlx.player import Player, play
+from spark_mlx.audio.playback.portaudio import devices
+from spark_mlx.audio.player import Player, play
 tone = (0.5 * np.sin(2 * np.pi * 200 / 16000 * np.arange(48000))).astype(np.float32)
 """
 

@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT
 from read_samples import column, epub, pdf
 from spark_mlx.errors import TextError
-from spark_mlx.read.documents import LONGEST_PARAGRAPH, Document
-from spark_mlx.read.formats import read_bytes, read_file
+from spark_mlx.reader.documents import LONGEST_PARAGRAPH, Document
+from spark_mlx.reader.formats import read_bytes, read_file
 
 DATA = ROOT / "tests" / "data" / "read"
 
@@ -451,6 +451,6 @@ def test_a_document_knows_its_language() -> None:
 
 
 def _blocks(*texts: str) -> list:
-    from spark_mlx.read.documents import Block
+    from spark_mlx.reader.documents import Block
 
     return [Block(text) for text in texts]

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from spark_mlx.read.columns import fit, width, wrap
-from spark_mlx.read.documents import Block, Document
-from spark_mlx.read.page import Page
+from spark_mlx.reader.columns import fit, width, wrap
+from spark_mlx.reader.documents import Block, Document
+from spark_mlx.reader.page import Page
 
 
 def lines(text: str, columns: int) -> list[str]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from spark_mlx import paths
-from spark_mlx.read.documents import Document
-from spark_mlx.read.formats import read_file
-from spark_mlx.read.places import MOST, Found, Places
+from spark_mlx.reader.documents import Document
+from spark_mlx.reader.formats import read_file
+from spark_mlx.reader.places import MOST, Found, Places
 
 WORDS = "zero one two three four five six seven eight nine".split()
 SENTENCES = [f"Sentence {WORDS[i // 10]} {WORDS[i % 10]} has words of its own." for i in range(60)]
@@ -107,7 +107,7 @@ def test_a_file_that_was_rewritten(file: Path) -> None:
 
 
 def test_what_has_no_file_is_known_by_its_words() -> None:
-    from spark_mlx.read.formats import read_bytes
+    from spark_mlx.reader.formats import read_bytes
 
     data = "\n\n".join(SENTENCES).encode()
     Places().keep(read_bytes(data, "stdin"), 200)

@@ -11,11 +11,11 @@ import pytest
 
 from read_stand_in import StandIn
 from spark_mlx.errors import DaemonError, PlaybackError
-from spark_mlx.events import Event
-from spark_mlx.read import moves
-from spark_mlx.read.documents import Block, Document
-from spark_mlx.read.reading import Reading
-from spark_mlx.read.speaking import Speaker, State
+from spark_mlx.reader import moves
+from spark_mlx.reader.documents import Block, Document
+from spark_mlx.reader.reading import Reading
+from spark_mlx.reader.speaking import Speaker, State
+from spark_mlx.speech_queue.events import Event
 
 HOLD = 60.0  # seconds a sentence: longer than any test, so that nothing moves by itself
 DOCUMENT = Document.of(

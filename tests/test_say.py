@@ -18,10 +18,10 @@ import player_stand
 from conftest import REFERENCE, ROOT
 from player_stand import Stand
 from spark_mlx import voices
+from spark_mlx.audio.playback import portaudio
 from spark_mlx.cli import main
 from spark_mlx.cli.screen import Bar, Marker
-from spark_mlx.playback import portaudio
-from spark_mlx.stream import Chunk
+from spark_mlx.generation.stream_decoder import Chunk
 from spark_mlx.voice import Voice
 
 TEXT = "Dear Tom, it costs $5 & more.\n\nA second paragraph begins here. And it ends there, too."

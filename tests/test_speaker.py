@@ -12,16 +12,16 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from spark_mlx import mouth, speaker, utterances
+from spark_mlx.audio.playback import portaudio
 from spark_mlx.errors import ModelError, PlaybackError, SparkError, TextError, VoiceError
-from spark_mlx.events import Event
-from spark_mlx.pipeline import SparkTTS, load
-from spark_mlx.playback import portaudio
-from spark_mlx.script import LONGEST_PASSAGE, Script
-from spark_mlx.speaker import Speaker
-from spark_mlx.stream import Chunk
-from spark_mlx.text import Boundary
-from spark_mlx.worker import Job
+from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech_queue import playback_thread, queue, service
+from spark_mlx.speech_queue.events import Event
+from spark_mlx.speech_queue.service import Speaker
+from spark_mlx.speech_queue.synthesis_thread import Job
+from spark_mlx.text.script import LONGEST_PASSAGE, Script
+from spark_mlx.text.segmentation import Boundary
+from spark_mlx.tts import SparkTTS, load
 
 LONG = (
     "The first sentence is here. The second one follows it. Now there is a third one. "
@@ -133,7 +133,7 @@ class Listener:
 
 @pytest.fixture(autouse=True)
 def _stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(mouth, "Player", Stand)
+    monkeypatch.setattr(playback_thread, "Player", Stand)
     monkeypatch.setattr(portaudio, "restart", lambda: None)
     monkeypatch.setattr(Stand, "broken", None)
     monkeypatch.setattr(Stand, "automatic", True)
@@ -182,7 +182,7 @@ def test_a_sentence_is_told_when_it_is_heard(
     listener = Listener(spoken)
     spoken.say(LONG)
     out = opened(spoken)
-    until(lambda: spoken.status()["ahead"] >= mouth.FED)
+    until(lambda: spoken.status()["ahead"] >= playback_thread.FED)
     assert listener.events == []
     out.play(0.01)
     assert listener.wait(lambda event: event.kind == "sentence").text == LONG[:27]
@@ -346,7 +346,7 @@ def test_what_cannot_be_said(spoken: Speaker) -> None:
 
 
 def test_the_queue_has_an_end(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speaker, "MOST_QUEUED", 3)
+    monkeypatch.setattr(service, "MOST_QUEUED", 3)
     monkeypatch.setattr(Stand, "automatic", False)
     for _ in range(3):
         spoken.say("Hi there.")
@@ -401,7 +401,7 @@ def test_a_device_that_goes_away(spoken: Speaker, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Stand, "automatic", False)
     number = spoken.say(LONG)
     out = opened(spoken)
-    until(lambda: out.queued >= mouth.FED)
+    until(lambda: out.queued >= playback_thread.FED)
     out.play(0.3)
     gone = iter([PlaybackError("unplugged")])
 
@@ -422,10 +422,10 @@ def test_a_device_that_goes_away(spoken: Speaker, monkeypatch: pytest.MonkeyPatc
 
 def test_a_player_that_dies_unnoticed(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
-    monkeypatch.setattr(mouth, "STILL", 0.1)
+    monkeypatch.setattr(playback_thread, "STILL", 0.1)
     number = spoken.say(" ".join([LONG] * 3))
     out = opened(spoken)
-    until(lambda: out.queued >= mouth.FED)
+    until(lambda: out.queued >= playback_thread.FED)
 
     def drain(self: Stand) -> None:
         Stand.automatic = True
@@ -450,9 +450,9 @@ def test_synthesize_beside_speech(spoken: Speaker) -> None:
 def test_a_synthesis_waits_for_who_takes_it(spoken: Speaker) -> None:
     sounds = spoken.synthesize(LONG * 20)
     job = sounds._job
-    until(lambda: job.seconds >= utterances.AHEAD)
+    until(lambda: job.seconds >= queue.AHEAD)
     until(lambda: spoken._queue.pick() is None)
-    assert job.seconds < utterances.AHEAD + 3
+    assert job.seconds < queue.AHEAD + 3
     next(sounds)
     sounds.close()
     assert list(sounds) == []
@@ -463,8 +463,8 @@ def test_speech_goes_first_when_it_is_short(spoken: Speaker) -> None:
     spoken.wait_loaded()
     own, others = Job(Script("One."), None), Job(Script("Two."), None)
     with spoken._queue.changed:
-        number = speaker.Utterance(99)
-        spoken._queue.utterances.append(utterances.Said(number, own, None))
+        number = service.Utterance(99)
+        spoken._queue.utterances.append(queue.Said(number, own, None))
         spoken._queue.syntheses.append(others)
         spoken._mouth._held = True
         picked = [spoken._queue.pick() for _ in range(8)]
@@ -490,9 +490,9 @@ def test_memory_does_not_grow_with_the_text(
     monkeypatch.setattr(Stand, "automatic", False)
     spoken.say(LONG * 5000)  # half a million characters
     opened(spoken)
-    until(lambda: spoken.status()["ahead"] >= utterances.AHEAD)
+    until(lambda: spoken.status()["ahead"] >= queue.AHEAD)
     until(lambda: spoken._queue.pick() is None)
-    assert spoken.status()["ahead"] < utterances.AHEAD + 3
+    assert spoken.status()["ahead"] < queue.AHEAD + 3
     assert len(spoken._queue.utterances[0].job.script._sentences) < 5
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from daemon_stand import Card, need_portaudio
 from spark_mlx import voices
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx.tts import SparkTTS
 from speechd_stand import Driven, module_command, sound
 
 LONG = "This sentence is one of many that are never heard to the end. " * 100

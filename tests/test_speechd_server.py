@@ -18,7 +18,7 @@ import pytest
 
 from daemon_stand import Card
 from spark_mlx import voices
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx.tts import SparkTTS
 from speechd_stand import SAY, SERVER, Client, Dispatcher
 
 pytestmark = pytest.mark.skipif(

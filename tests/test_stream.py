@@ -6,10 +6,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from spark_mlx.codec import codec
+from spark_mlx import codec
 from spark_mlx.errors import ConfigError
-from spark_mlx.pipeline import SparkTTS
-from spark_mlx.stream import StreamDecoder
+from spark_mlx.generation.stream_decoder import StreamDecoder
+from spark_mlx.tts import SparkTTS
 
 VOICE = np.arange(32, dtype=np.int32) * 100
 
@@ -101,12 +101,12 @@ def test_nothing_gives_nothing(tts: SparkTTS) -> None:
 
 def test_receptive_field_of_unequal_layers() -> None:
     """Of a decoder with upsampling in the prenet, against what the samples really depend on."""
-    from spark_mlx.codec.bicodec import BiCodec, BiCodecConfig
-    from spark_mlx.codec.prenet import PrenetConfig
-    from spark_mlx.codec.quantizers import QuantizerConfig
-    from spark_mlx.codec.speaker import SpeakerConfig
-    from spark_mlx.codec.wave_generator import WaveGeneratorConfig
-    from spark_mlx.mel import MelConfig
+    from spark_mlx.model.bicodec.bicodec import BiCodec, BiCodecConfig
+    from spark_mlx.model.bicodec.prenet import PrenetConfig
+    from spark_mlx.model.bicodec.quantizers import QuantizerConfig
+    from spark_mlx.model.bicodec.speaker_encoder import SpeakerConfig
+    from spark_mlx.model.bicodec.wave_generator import WaveGeneratorConfig
+    from spark_mlx.model.mel import MelConfig
 
     mx.random.seed(1)
     speaker = SpeakerConfig(16, 16, 8, 4, (4, 4), 16, 8, 24, 1, 2, 8)

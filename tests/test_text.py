@@ -8,7 +8,7 @@ import time
 import pytest
 
 from spark_mlx.errors import TextError
-from spark_mlx.text import LONGEST_TEXT, clean, expected_seconds, split
+from spark_mlx.text.segmentation import LONGEST_TEXT, clean, expected_seconds, split
 
 
 @pytest.mark.parametrize(

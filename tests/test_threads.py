@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from spark_mlx import native
-from spark_mlx.pipeline import SparkTTS
-from spark_mlx.threads import Ahead, InTurn, leave_mlx
+from spark_mlx.backends.cpu import native
+from spark_mlx.generation.prefetch import Ahead, InTurn, leave_mlx
+from spark_mlx.tts import SparkTTS
 
 
 def names() -> set[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from spark_mlx.errors import ConfigError, ModelError
-from spark_mlx.pipeline import SparkTTS
-from spark_mlx.tokens import TOKENIZER_FILE, Vocabulary
+from spark_mlx.generation.vocabulary import TOKENIZER_FILE, Vocabulary
+from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Attributes
 
 ATTRIBUTES = Attributes(

@@ -64,7 +64,7 @@ def test_every_file_of_the_package_is_inside(wheel: Path) -> None:
         for path in (ROOT / part).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and path.suffix not in COMPILED
     }
-    assert {"spark_mlx/py.typed", "spark_mlx/selfcheck.npz"} <= expected
+    assert {"spark_mlx/py.typed", "spark_mlx/diagnostics/selfcheck.npz"} <= expected
     found = {name for name in names(wheel) if name.startswith("spark_mlx/")}
     assert {name for name in found if not name.endswith(".so")} == expected
 

@@ -22,7 +22,7 @@ import ear
 import labels
 from data import shards
 from render import Job, speak
-from spark_mlx import audio
+from spark_mlx.audio import files
 from spark_mlx.errors import SparkError
 
 Samples = npt.NDArray[np.float32]
@@ -121,7 +121,7 @@ class Espeak:
             if clip is None:
                 raise SparkError(f"espeak-ng has no voice in {text!r}")
             self._folder.mkdir(parents=True, exist_ok=True)
-            audio.write(path, clip[0].astype(np.float32) / np.float32(32768), labels.RATE)
+            files.write(path, clip[0].astype(np.float32) / np.float32(32768), labels.RATE)
         samples: Samples = soundfile.read(path, dtype="float32")[0]
         return samples
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 
-from spark_mlx.codec.encoder import EncoderConfig
-from spark_mlx.codec.prenet import PrenetConfig
-from spark_mlx.codec.quantizers import QuantizerConfig
-from spark_mlx.codec.speaker import SpeakerConfig
-from spark_mlx.codec.wave_generator import WaveGeneratorConfig
-from spark_mlx.labels import GENDERS, LEVELS
-from spark_mlx.lm import LMConfig
-from spark_mlx.mel import MelConfig
-from spark_mlx.model_config import Fingerprints, ModelConfig
-from spark_mlx.random_model import byte_tokenizer
-from spark_mlx.tokens import PITCH_VALUES, SPEED_VALUES
+from spark_mlx.checkpoints.model_config import Fingerprints, ModelConfig
+from spark_mlx.diagnostics.random_model import byte_tokenizer
+from spark_mlx.generation.labels import GENDERS, LEVELS
+from spark_mlx.generation.vocabulary import PITCH_VALUES, SPEED_VALUES
+from spark_mlx.model.bicodec.feature_encoder import EncoderConfig
+from spark_mlx.model.bicodec.prenet import PrenetConfig
+from spark_mlx.model.bicodec.quantizers import QuantizerConfig
+from spark_mlx.model.bicodec.speaker_encoder import SpeakerConfig
+from spark_mlx.model.bicodec.wave_generator import WaveGeneratorConfig
+from spark_mlx.model.mel import MelConfig
+from spark_mlx.model.qwen2 import LMConfig
+from spark_mlx.model.wav2vec2 import Wav2Vec2Config
 from spark_mlx.version import FORMAT_VERSION
-from spark_mlx.wav2vec2 import Wav2Vec2Config
 
 _BYTES = 256
 _TOKENS = (

@@ -17,9 +17,9 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from spark_mlx import audio
-from spark_mlx.mel import MelSpectrogram
-from spark_mlx.model_config import ModelConfig
+from spark_mlx.audio import files
+from spark_mlx.checkpoints.model_config import ModelConfig
+from spark_mlx.model.mel import MelSpectrogram
 
 Samples = npt.NDArray[np.float32]
 Meta = dict[str, Any]
@@ -69,8 +69,8 @@ class Corpus:
     def _measured(self, i: int) -> tuple[float, float, float]:
         if i not in self._gains:  # levelling sorts all samples, which is worth doing once
             samples = self._scaled(i).astype(np.float64)
-            peak = max(float(np.abs(samples).max()), audio.SILENT_PEAK)
-            gain = float(np.abs(audio.level(samples)).max()) / peak
+            peak = max(float(np.abs(samples).max()), files.SILENT_PEAK)
+            gain = float(np.abs(files.level(samples)).max()) / peak
             deviation = float(np.sqrt(samples.var() * gain**2 + 1e-7))
             self._gains[i] = gain, float(samples.mean()) * gain, deviation
         return self._gains[i]
@@ -141,4 +141,4 @@ class SegmentBatches:
         rest = max(samples[:start], samples[end:], key=len)
         if len(rest) < SHORTEST_REFERENCE * self._config.sample_rate:
             rest = samples
-        return audio.speaker_clip(rest, self._config.reference_samples)
+        return files.speaker_clip(rest, self._config.reference_samples)

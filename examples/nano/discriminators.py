@@ -13,7 +13,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from losses import FLOOR, magnitudes
-from spark_mlx.layers import Conv1d
+from spark_mlx.model.layers import Conv1d
 
 PERIODS = (2, 3, 5, 7, 11)
 RESOLUTIONS = (1024, 2048)

@@ -30,13 +30,13 @@ import ear
 import spark_mlx
 import trials
 from clips import Clip, Espeak, Samples, choose, load_clips
-from spark_mlx import audio
-from spark_mlx.codec.codec import Codec
+from spark_mlx.audio import files
+from spark_mlx.checkpoints.model_config import ModelConfig
+from spark_mlx.codec import Codec
+from spark_mlx.diagnostics.system_info import machine
 from spark_mlx.errors import GenerationError, SparkError
-from spark_mlx.machine import machine
-from spark_mlx.model_config import ModelConfig
 from spark_mlx.paths import write_whole
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx.tts import SparkTTS
 from trials import Figure, Jury, Scale
 
 SAYING = "Hello. This is a small model, speaking from your own machine."
@@ -178,7 +178,7 @@ def _cores() -> set[int]:
 def _keep(folder: Path, clips: Sequence[Clip], sounds: Sequence[Samples]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for clip, sound in zip(clips, sounds, strict=True):
-        audio.write(folder / f"{clip.meta['id']}.wav", sound, 16_000)
+        files.write(folder / f"{clip.meta['id']}.wav", sound, 16_000)
 
 
 def _tell(what: str) -> None:

@@ -15,9 +15,9 @@ import dataclasses
 
 import mlx.core as mx
 
-from spark_mlx.cpu import softmax
-from spark_mlx.layers import RotaryPositions
-from spark_mlx.lm import KVCache, Layer, LMConfig, Qwen2
+from spark_mlx.backends.cpu.ops import softmax
+from spark_mlx.model.layers import RotaryPositions
+from spark_mlx.model.qwen2 import KVCache, Layer, LMConfig, Qwen2
 
 # So many letters to either side of the one that is due are on the way, too: a sound depends on its
 # neighbours, and within a word nobody tells which letter it is. After the last one comes the mark

@@ -15,7 +15,7 @@ import dataclasses
 import mlx.core as mx
 import numpy as np
 
-from spark_mlx.mel import MelConfig, mel_filters
+from spark_mlx.model.mel import MelConfig, mel_filters
 
 # The window's length and how many mel bands its spectrum is gathered in.
 RESOLUTIONS = ((256, 20), (512, 40), (1024, 80), (2048, 120), (4096, 160))

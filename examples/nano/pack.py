@@ -21,13 +21,13 @@ from mlx.utils import tree_flatten
 import checkpoints
 import spark_mlx
 from render import Job, speak
-from spark_mlx.codec.codec import CODEC_FILE, ENCODER_FILE
-from spark_mlx.lm import Qwen2
-from spark_mlx.model_config import ModelConfig
+from spark_mlx.checkpoints.model_config import ModelConfig
+from spark_mlx.checkpoints.quantization import quantize
+from spark_mlx.codec import CODEC_FILE, ENCODER_FILE
+from spark_mlx.generation.vocabulary import TOKENIZER_FILE
+from spark_mlx.model.qwen2 import Qwen2
 from spark_mlx.paths import write_whole
-from spark_mlx.pipeline import LM_FILE
-from spark_mlx.precision import quantize
-from spark_mlx.tokens import TOKENIZER_FILE
+from spark_mlx.tts import LM_FILE
 
 SENTENCE = "A quiet morning brings the boats back to the harbour, one after another."
 # Name → gender, voice of espeak-ng, pitch and speed settings.

@@ -29,10 +29,10 @@ from PIL import Image
 import labels
 import spark_mlx
 from clips import Clip, Espeak, Samples, load_clips, references
-from spark_mlx import audio
-from spark_mlx.codec.codec import Codec
+from spark_mlx.audio import files
+from spark_mlx.checkpoints.model_config import ModelConfig
+from spark_mlx.codec import Codec
 from spark_mlx.errors import SparkError
-from spark_mlx.model_config import ModelConfig
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -151,7 +151,7 @@ def sounds_of(
     """
     config = ModelConfig.load(folder)
     codec = Codec.load(folder, config)
-    original = audio.reference((clip.samples, labels.RATE))
+    original = files.reference((clip.samples, labels.RATE))
     codes = codec.encode(original)
     copy = codec.decode(codes.global_tokens, codes.semantic_tokens)
     rows = [("espeak-ng", original), ("its copy by the codec", copy)]
@@ -160,7 +160,7 @@ def sounds_of(
     (source,) = references([clip], clips, 0)
     tts = spark_mlx.load(folder)
     said = tts.say(clip.text, tts.clone((source.samples, labels.RATE))).samples
-    own = audio.reference((Espeak(work / "espeak-ng").like(source, clip.text), labels.RATE))
+    own = files.reference((Espeak(work / "espeak-ng").like(source, clip.text), labels.RATE))
     return [*rows, ("espeak-ng, another voice", own), ("nano, cloned from that voice", said)]
 
 

@@ -18,7 +18,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from spark_mlx.codec.quantizers import FSQ, SemanticQuantizer
+from spark_mlx.model.bicodec.quantizers import FSQ, SemanticQuantizer
 
 Array = npt.NDArray[np.float32]
 

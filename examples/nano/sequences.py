@@ -3,7 +3,7 @@
 A shard of codes has the name and meta of its shard of sound (`data.py`); in place of the samples
 `semantic` int32 with `offsets` (n + 1,), and `global_tokens` int32 (n, G).
 
-A sentence becomes one of three sequences, the prompts of `spark_mlx.tokens` with their answers:
+A sentence becomes one of three sequences, prompts of `generation.vocabulary` with their answers:
 
     clone       its text in the voice of another sentence → semantic tokens, end
     transcript  the other sentence's words and tokens open the answer → the same
@@ -32,10 +32,10 @@ from alignment import WordPath, words_of
 from config import NANO
 from data import Corpus, Meta
 from guide import Paths
-from spark_mlx.codec.codec import Codec
+from spark_mlx.codec import Codec
+from spark_mlx.generation.vocabulary import Vocabulary
 from spark_mlx.paths import write_whole
-from spark_mlx.text import clean
-from spark_mlx.tokens import Vocabulary
+from spark_mlx.text.segmentation import clean
 from spark_mlx.voice import Attributes
 
 # Of a hundred sentences, how many become a sequence of each kind: in the first epochs, and later.

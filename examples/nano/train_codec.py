@@ -33,7 +33,7 @@ from discriminators import Discriminators, judges_loss, speaker_losses
 from loop import Clock, Curve, Tree, averaged, cosine, keep_memory, update
 from losses import SpectralLoss, waveform
 from quantisation import Codebook
-from spark_mlx.model_config import ModelConfig
+from spark_mlx.checkpoints.model_config import ModelConfig
 from trainable import Passed, TrainableCodec
 
 PHASES = ("continuous", "quantised", "decoding", "adversarial")

@@ -29,11 +29,11 @@ from config import tokenizer_json
 from data import shards
 from loop import Clock, Curve, Tree, averaged, cosine, keep_memory, update
 from sequences import Sequences, TokenBatch
-from spark_mlx.codec.codec import Codec
-from spark_mlx.cpu import softmax
-from spark_mlx.lm import Qwen2
-from spark_mlx.model_config import ModelConfig
-from spark_mlx.tokens import Vocabulary
+from spark_mlx.backends.cpu.ops import softmax
+from spark_mlx.checkpoints.model_config import ModelConfig
+from spark_mlx.codec import Codec
+from spark_mlx.generation.vocabulary import Vocabulary
+from spark_mlx.model.qwen2 import Qwen2
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,10 +12,10 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from quantisation import fsq_straight_through, straight_through, unit
-from spark_mlx.codec.bicodec import BiCodec
-from spark_mlx.codec.semantic import SemanticEncoder
-from spark_mlx.codec.vocos import AdaLayerNorm
-from spark_mlx.model_config import ModelConfig
+from spark_mlx.checkpoints.model_config import ModelConfig
+from spark_mlx.model.bicodec.bicodec import BiCodec
+from spark_mlx.model.bicodec.semantic_encoder import SemanticEncoder
+from spark_mlx.model.bicodec.vocos import AdaLayerNorm
 
 
 @dataclasses.dataclass(frozen=True)

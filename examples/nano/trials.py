@@ -23,10 +23,10 @@ import numpy.typing as npt
 import ear
 import labels
 from clips import Clip, Espeak, Samples, references
-from spark_mlx import audio
-from spark_mlx.codec.codec import Codec
+from spark_mlx.audio import files
+from spark_mlx.codec import Codec
 from spark_mlx.errors import GenerationError
-from spark_mlx.labels import GENDERS, LEVELS
+from spark_mlx.generation.labels import GENDERS, LEVELS
 from spark_mlx.speech import Speech
 from spark_mlx.voice import Voice
 
@@ -34,7 +34,7 @@ from spark_mlx.voice import Voice
 # and the model learnt from the second one only; it is never asked to speak in either.
 NEUTRAL = (("male", "en-us"), ("female", "en-us+f2"))
 NEUTRAL_PITCH, NEUTRAL_SPEED = 50, 160
-PIPELINE_LOG = "spark_mlx.pipeline"
+PIPELINE_LOG = "spark_mlx.tts"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Figure:
 class Speaker(Protocol):
     """What `SparkTTS` is, as far as it is judged here."""
 
-    def clone(self, source: audio.Source, transcript: str | None = ...) -> Voice: ...
+    def clone(self, source: files.Source, transcript: str | None = ...) -> Voice: ...
     def create_voice(
         self, gender: str = ..., pitch: str = ..., speed: str = ..., *, seed: int = ...
     ) -> Voice: ...
@@ -125,7 +125,7 @@ class Jury:
 
 def codec_alone(codec: Codec, clips: Sequence[Clip], jury: Jury) -> list[Figure]:
     """Encodes and decodes the clips themselves: words and pitch."""
-    originals = [audio.reference((clip.samples, labels.RATE)) for clip in clips]
+    originals = [files.reference((clip.samples, labels.RATE)) for clip in clips]
     copies, kept = [], []
     for original in originals:
         codes = codec.encode(original)

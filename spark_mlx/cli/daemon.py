@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_mlx import audio
+from spark_mlx.audio import files
+from spark_mlx.audio.time_stretch import OWN_SPEED
 from spark_mlx.daemon import client
 from spark_mlx.daemon.address import Address, default_path
 from spark_mlx.errors import DaemonError, SparkError
-from spark_mlx.stretch import OWN_SPEED
 
 if TYPE_CHECKING:
     from spark_mlx.daemon.server import Server
-    from spark_mlx.speaker import Speaker
+    from spark_mlx.speech_queue.service import Speaker
 
 # What the daemon can do of what `say` can: all other options must be as they are by default.
 _SHARED = {"text", "file", "voice", "rate", "debug"}
@@ -30,10 +30,10 @@ def daemon(args: argparse.Namespace) -> int:
     path = default_path() if args.socket is None else Path(args.socket).absolute()
     if args.status or args.stop:
         return _talk(args, path)
-    from spark_mlx import hub
+    from spark_mlx.checkpoints import hub
     from spark_mlx.daemon.server import Server
-    from spark_mlx.pipeline import load
-    from spark_mlx.speaker import Speaker
+    from spark_mlx.speech_queue.service import Speaker
+    from spark_mlx.tts import load
 
     folder = hub.resolve(args.model)
     idle = None if args.idle_exit is None else 60 * args.idle_exit
@@ -68,7 +68,7 @@ def say_through_daemon(args: argparse.Namespace, text: str) -> int | None:
     asked = vars(args)
     if any(asked.get(name) != value for name, value in usual.items() if name not in _SHARED):
         return None
-    if args.voice is not None and Path(args.voice).suffix.lower() in audio.RECORDINGS:
+    if args.voice is not None and Path(args.voice).suffix.lower() in files.RECORDINGS:
         return None
     speaker = client.connect()
     if speaker is None:

@@ -11,10 +11,13 @@ import sys
 
 import mlx.core as mx
 
-from spark_mlx import hub, native, precision, selfcheck, voices
+from spark_mlx import voices
+from spark_mlx.audio.playback import portaudio
+from spark_mlx.backends.cpu import native
+from spark_mlx.checkpoints import hub, quantization
 from spark_mlx.cli.models import load_model
+from spark_mlx.diagnostics import selfcheck
 from spark_mlx.errors import PlaybackError, SparkError
-from spark_mlx.playback import portaudio
 from spark_mlx.version import __version__
 
 PACKAGES = ("mlx", "numpy", "safetensors", "tokenizers", "soundfile", "soxr", "huggingface_hub")
@@ -74,7 +77,7 @@ def _model(args: argparse.Namespace) -> Finding:
     except SparkError as error:
         return Finding("model", False, str(error))
     stored = f"{tts.config.quantize} bit" if tts.config.quantize else tts.config.dtype
-    computed = precision.describe(tts.lm)
+    computed = quantization.describe(tts.lm)
     return Finding("model", True, f"{folder}, stored in {stored}, computes in {computed}")
 
 

@@ -7,8 +7,9 @@ import contextlib
 import sys
 from typing import Literal
 
-from spark_mlx import hub, paths
-from spark_mlx.pipeline import SparkTTS, load
+from spark_mlx import paths
+from spark_mlx.checkpoints import hub
+from spark_mlx.tts import SparkTTS, load
 
 
 def load_model(args: argparse.Namespace) -> SparkTTS:

@@ -6,7 +6,7 @@ import argparse
 from typing import TypeAlias
 
 from spark_mlx.convert.command import add_arguments, add_precision
-from spark_mlx.labels import GENDERS, LEVELS
+from spark_mlx.generation.labels import GENDERS, LEVELS
 from spark_mlx.version import __version__
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import FrameType
 
 from spark_mlx.errors import UsageError
-from spark_mlx.read import clipboard, formats, plain
-from spark_mlx.read.documents import Document
-from spark_mlx.read.followed import Followed
-from spark_mlx.read.places import Found, Places
-from spark_mlx.read.reading import Reading
-from spark_mlx.read.speaking import FASTEST, SLOWEST, Speaker
+from spark_mlx.reader import clipboard, formats, plain
+from spark_mlx.reader.documents import Document
+from spark_mlx.reader.followed import Followed
+from spark_mlx.reader.places import Found, Places
+from spark_mlx.reader.reading import Reading
+from spark_mlx.reader.speaking import FASTEST, SLOWEST, Speaker
 
 
 def read(args: argparse.Namespace) -> int:
@@ -53,7 +53,7 @@ def _show(reading: Reading, keyboard: int | None) -> bool:
     try:
         import curses
 
-        from spark_mlx.read import view
+        from spark_mlx.reader import view
     except ImportError:  # a Python that was built without curses
         return False
     try:
@@ -113,11 +113,11 @@ def _speaker(args: argparse.Namespace) -> AbstractContextManager[Speaker]:
         daemon = client.connect()
         if daemon is not None:
             return Followed(daemon)
-    from spark_mlx import speaker
     from spark_mlx.cli.models import load_model
+    from spark_mlx.speech_queue import service
 
     device = int(args.device) if args.device and args.device.isdecimal() else args.device
-    return speaker.Speaker(functools.partial(load_model, args), device=device)
+    return service.Speaker(functools.partial(load_model, args), device=device)
 
 
 @contextlib.contextmanager

@@ -13,22 +13,26 @@ from typing import Any
 
 from tqdm import tqdm
 
-from spark_mlx import audio, live, player, stretch, subtitles, voices
-from spark_mlx import text as texts
+from spark_mlx import subtitles, voices
+from spark_mlx.audio import files, player, time_stretch
+from spark_mlx.audio.playback import portaudio
+from spark_mlx.audio.time_stretch import OWN_SPEED
 from spark_mlx.cli.daemon import say_through_daemon
 from spark_mlx.cli.models import load_model, mention_built_in
 from spark_mlx.cli.screen import Bar, Marker
 from spark_mlx.cli.voice import list_ as list_voices
 from spark_mlx.errors import SubtitleError, TextError, UsageError
-from spark_mlx.pipeline import SparkTTS
-from spark_mlx.playback import portaudio
+from spark_mlx.generation.stream_decoder import Chunk
 from spark_mlx.speech import Sentence
-from spark_mlx.stream import Chunk
-from spark_mlx.stretch import OWN_SPEED
+from spark_mlx.speech_queue import live
+from spark_mlx.text import segmentation as texts
+from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
 # In words a minute.
-SLOWEST, FASTEST = (round(rate * OWN_SPEED) for rate in (stretch.SLOWEST, stretch.FASTEST))
+SLOWEST, FASTEST = (
+    round(rate * OWN_SPEED) for rate in (time_stretch.SLOWEST, time_stretch.FASTEST)
+)
 
 
 def say(args: argparse.Namespace) -> int:
@@ -48,7 +52,7 @@ def say(args: argparse.Namespace) -> int:
         _aloud(args, text)
         return 0
     if args.output != "-":
-        audio.check_ending(args.output)
+        files.check_ending(args.output)
     _into_file(args, text)
     return 0
 
@@ -109,7 +113,7 @@ def _into_file(args: argparse.Namespace, text: str) -> None:
     speech = speech.at_rate(_rate(args))
     _write_subtitles(args, speech.sentences)
     if args.output == "-":
-        audio.write(sys.stdout.buffer, speech.samples, speech.sample_rate)
+        files.write(sys.stdout.buffer, speech.samples, speech.sample_rate)
     else:
         speech.save(args.output)
 
@@ -164,7 +168,7 @@ def _check_device(args: argparse.Namespace) -> None:
     if args.audio_device is None:
         portaudio.output()
     else:
-        player.Player(audio.LOWEST_RATE, device=args.audio_device)  # is not opened
+        player.Player(files.LOWEST_RATE, device=args.audio_device)  # is not opened
 
 
 def _rate(args: argparse.Namespace) -> float:
@@ -203,7 +207,7 @@ def _tell_speed(duration: float, seconds: float) -> None:
 
 
 def _is_recording(voice: str | None) -> bool:
-    return voice is not None and Path(voice).suffix.lower() in audio.RECORDINGS
+    return voice is not None and Path(voice).suffix.lower() in files.RECORDINGS
 
 
 def _voice(tts: SparkTTS, args: argparse.Namespace) -> Voice:

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from spark_mlx.daemon import protocol
 from spark_mlx.daemon.address import default_path, dial
 from spark_mlx.errors import DaemonError
-from spark_mlx.events import Event, Herald, Utterance
+from spark_mlx.speech_queue.events import Event, Herald, Utterance
 
 if TYPE_CHECKING:
-    from spark_mlx.stretch import Stretch
+    from spark_mlx.audio.time_stretch import Stretch
 
 ANSWER = 10.0  # seconds; the daemon answers at once, unless it is stuck
 
@@ -320,7 +320,7 @@ class _Sounds:
         if self._last is None or self._rate == 1.0:
             return self._last if message is not None else None
         if self._stretch is None:
-            from spark_mlx.stretch import Stretch  # it knows files of sound, too
+            from spark_mlx.audio.time_stretch import Stretch  # it knows files of sound, too
 
             self._stretch = Stretch(self._client.sample_rate)
         pcm, span, sentence = self._last

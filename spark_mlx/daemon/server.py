@@ -24,8 +24,8 @@ from spark_mlx.daemon import protocol
 from spark_mlx.daemon.address import Address, peer
 from spark_mlx.daemon.protocol import LONGEST_LINE, Request
 from spark_mlx.errors import DaemonError, SparkError
-from spark_mlx.events import Event
-from spark_mlx.speaker import Speaker, Synthesis
+from spark_mlx.speech_queue.events import Event
+from spark_mlx.speech_queue.service import Speaker, Synthesis
 from spark_mlx.version import __version__
 
 log = logging.getLogger(__name__)

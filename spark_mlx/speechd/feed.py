@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from spark_mlx.errors import SparkError
-from spark_mlx.places import Span
 from spark_mlx.speechd.protocol import Pcm
+from spark_mlx.text.alignment import Span
 
 # Seconds of speech that are made before they are sent: enough for a slow beginning of the next
 # sentence.

@@ -34,7 +34,7 @@ class Shaper:
         # Not needed at the voice's own speed, and half of the module's start.
         import soxr
 
-        from spark_mlx.stretch import FASTEST, SLOWEST, Stretch
+        from spark_mlx.audio.time_stretch import FASTEST, SLOWEST, Stretch
 
         self._tempo = min(FASTEST, max(SLOWEST, speed / pitch))
         self._stretch = Stretch(rate)

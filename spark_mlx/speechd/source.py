@@ -21,7 +21,7 @@ from spark_mlx.speechd.sound import pcm
 
 if TYPE_CHECKING:
     from spark_mlx.daemon.client import Client
-    from spark_mlx.pipeline import SparkTTS
+    from spark_mlx.tts import SparkTTS
     from spark_mlx.voice import Voice
 
 log = logging.getLogger(__name__)
@@ -76,8 +76,8 @@ class OwnModel:
     def _load(self) -> tuple[SparkTTS | None, Voice | None]:
         """The model and the voice it makes up, of which a failure is kept."""
         # MLX wants to be used in one thread, and its import takes its time.
-        from spark_mlx import hub
-        from spark_mlx.pipeline import load
+        from spark_mlx.checkpoints import hub
+        from spark_mlx.tts import load
 
         try:
             self._folder = hub.resolve(self._model)
@@ -188,7 +188,7 @@ class Sources:
             folder = Path(str(status["model"]))
             if folder.is_dir():
                 return folder
-        from spark_mlx import hub  # imports MLX
+        from spark_mlx.checkpoints import hub  # imports MLX
 
         wanted = self._model or os.environ.get(hub.VARIABLE) or ""
         if wanted.count("/") == 1 and not Path(wanted).parent.is_dir():

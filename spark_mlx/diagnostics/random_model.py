@@ -1,0 +1,281 @@
+"""A model of random weights, made in memory: the official shape without a download.
+
+It speaks noise and takes as long over it as the published model takes over speech, which is what a
+benchmark needs. The ids are the published ones; of the vocabulary itself only the bytes and the
+tokens that speech uses are there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Literal, TypeVar
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten, tree_unflatten
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from spark_mlx.checkpoints.model_config import Fingerprints, ModelConfig
+from spark_mlx.checkpoints.quantization import DTYPES, quantize, settle
+from spark_mlx.codec import Codec
+from spark_mlx.errors import ConfigError
+from spark_mlx.generation.vocabulary import Vocabulary
+from spark_mlx.model.bicodec.bicodec import BiCodec
+from spark_mlx.model.bicodec.feature_encoder import EncoderConfig
+from spark_mlx.model.bicodec.prenet import PrenetConfig
+from spark_mlx.model.bicodec.quantizers import QuantizerConfig
+from spark_mlx.model.bicodec.semantic_encoder import SemanticEncoder
+from spark_mlx.model.bicodec.speaker_encoder import SpeakerConfig
+from spark_mlx.model.bicodec.wave_generator import WaveGeneratorConfig
+from spark_mlx.model.mel import MelConfig
+from spark_mlx.model.qwen2 import LMConfig, Qwen2
+from spark_mlx.model.wav2vec2 import Wav2Vec2Config
+from spark_mlx.tts import SparkTTS
+from spark_mlx.version import FORMAT_VERSION
+
+Shape = Literal["full", "tiny"]
+Module = TypeVar("Module", bound=nn.Module)
+
+# SparkAudio/Spark-TTS-0.5B, as its configuration files have it.
+FULL = ModelConfig(
+    format_version=FORMAT_VERSION,
+    fingerprint=Fingerprints("random", "random", "random"),
+    dtype="float32",
+    quantize=None,
+    sample_rate=16_000,
+    reference_seconds=6,
+    level_reference=True,
+    lm=LMConfig(
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        vocab_size=166_000,
+        max_position_embeddings=32_768,
+        rms_norm_eps=1e-6,
+        rope_theta=1e6,
+        tie_word_embeddings=True,
+    ),
+    mel=MelConfig(
+        sample_rate=16_000,
+        n_fft=1024,
+        win_length=640,
+        hop_length=320,
+        mel_fmin=10,
+        mel_fmax=None,
+        num_mels=128,
+    ),
+    speaker_encoder=SpeakerConfig(
+        input_dim=128, out_dim=1024, latent_dim=128, token_num=32, fsq_levels=(4,) * 6
+    ),
+    quantizer=QuantizerConfig(input_dim=1024, codebook_size=8192, codebook_dim=8),
+    prenet=PrenetConfig(
+        input_channels=1024,
+        vocos_dim=384,
+        vocos_intermediate_dim=2048,
+        vocos_num_layers=12,
+        out_channels=1024,
+        condition_dim=1024,
+        sample_ratios=(1, 1),
+        use_tanh_at_final=False,
+    ),
+    wave_generator=WaveGeneratorConfig(
+        input_channel=1024, channels=1536, rates=(8, 5, 4, 2), kernel_sizes=(16, 11, 8, 4)
+    ),
+    encoder=EncoderConfig(
+        input_channels=1024,
+        vocos_dim=384,
+        vocos_intermediate_dim=2048,
+        vocos_num_layers=12,
+        out_channels=1024,
+        sample_ratios=(1, 1),
+    ),
+    wav2vec2=Wav2Vec2Config(
+        conv_dim=(512,) * 7,
+        conv_kernel=(10, 3, 3, 3, 3, 2, 2),
+        conv_stride=(5, 2, 2, 2, 2, 2, 2),
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_attention_heads=16,
+        num_conv_pos_embeddings=128,
+        num_conv_pos_embedding_groups=16,
+        layer_norm_eps=1e-5,
+        mix_layers=(11, 14, 16),
+    ),
+)
+
+# The same parts, made small; the rates and the codes stay, and with them every length and id.
+TINY = dataclasses.replace(
+    FULL,
+    lm=dataclasses.replace(
+        FULL.lm,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    ),
+    speaker_encoder=dataclasses.replace(
+        FULL.speaker_encoder,
+        out_dim=64,
+        latent_dim=32,
+        ecapa_channels=64,
+        ecapa_bottleneck=16,
+        ecapa_features=96,
+        perceiver_heads=2,
+    ),
+    quantizer=dataclasses.replace(FULL.quantizer, input_dim=64),
+    prenet=dataclasses.replace(
+        FULL.prenet,
+        input_channels=64,
+        vocos_dim=48,
+        vocos_intermediate_dim=96,
+        vocos_num_layers=2,
+        out_channels=64,
+        condition_dim=64,
+    ),
+    wave_generator=dataclasses.replace(FULL.wave_generator, input_channel=64, channels=64),
+    encoder=dataclasses.replace(
+        FULL.encoder,
+        input_channels=64,
+        vocos_dim=48,
+        vocos_intermediate_dim=96,
+        vocos_num_layers=2,
+        out_channels=64,
+    ),
+    wav2vec2=dataclasses.replace(
+        FULL.wav2vec2,
+        conv_dim=(32,) * 7,
+        hidden_size=64,
+        intermediate_size=128,
+        num_attention_heads=4,
+        mix_layers=(1, 2),
+    ),
+)
+
+# Of a random layer: the root mean square of what it gives, against that of what it is given.
+GAIN = 0.8
+
+SHAPES: dict[str, ModelConfig] = {"full": FULL, "tiny": TINY}
+
+# Tokens that speech uses, by their published ids: the first of each range and its size, …
+_RANGES = {
+    "bicodec_global": (151_665, 4096),
+    "bicodec_semantic": (155_761, 8192),
+    "pitch_value": (163_953, 1001),
+    "pitch_label": (164_965, 5),
+    "speed_value": (164_975, 11),
+    "speed_label": (164_986, 5),
+    "gender": (165_032, 3),
+}
+# … and those that stand alone.
+_TOKENS = {
+    "im_end": 151_645,
+    "task_tts": 165_137,
+    "task_controllable_tts": 165_143,
+    "start_content": 165_146,
+    "start_style_label": 165_147,
+    "start_acoustic_token": 165_149,
+    "start_global_token": 165_150,
+    "start_semantic_token": 165_151,
+    "end_content": 165_152,
+    "end_style_label": 165_153,
+    "end_acoustic_token": 165_155,
+    "end_global_token": 165_156,
+    "end_semantic_token": 165_157,
+}
+
+
+def random_tts(
+    shape: Shape = "full", dtype: str = "float32", quantize: int | None = None
+) -> SparkTTS:
+    """Makes a model that nobody trained; the same one every time.
+
+    Args:
+        shape: "full" is the published model's, 2.4 GB in float32; "tiny" is for tests.
+        dtype: what the language model computes in, "float32" or "bfloat16".
+        quantize: 8 or 4 bits for the language model's weights; None leaves them as they are.
+
+    Raises:
+        ConfigError: there is no such shape or dtype.
+    """
+    if shape not in SHAPES:
+        raise ConfigError(f"a random model is {' or '.join(SHAPES)}, not {shape}")
+    if dtype not in DTYPES:
+        raise ConfigError(f"the model computes in {' or '.join(DTYPES)}, not {dtype}")
+    config = dataclasses.replace(SHAPES[shape], dtype=dtype, quantize=quantize)
+    # The largest first: what its making leaves free serves the others.
+    lm = _random_lm(config)
+    bicodec = _filled(BiCodec(config.bicodec))
+
+    def open_semantic_encoder() -> SemanticEncoder:
+        return _filled(SemanticEncoder(config.wav2vec2, config.encoder, config.quantizer))
+
+    codec = Codec(config, bicodec, open_semantic_encoder)
+    vocabulary = Vocabulary(tokenizer_json(), codec.global_codes, codec.semantic_codes)
+    return SparkTTS(config, vocabulary, lm, codec)
+
+
+def tokenizer_json() -> str:
+    """A tokenizer.json that knows the tokens that speech uses, under their published ids."""
+    codes = {
+        f"{name}_{code}": first + code
+        for name, (first, size) in _RANGES.items()
+        for code in range(size)
+    }
+    return byte_tokenizer({**_TOKENS, **codes})
+
+
+def byte_tokenizer(tokens: Mapping[str, int]) -> str:
+    """A tokenizer.json that reads text byte by byte, ids 0 to 255, and knows `<|name|>` by id."""
+    characters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    text = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(characters)}, merges=[]))
+    text.normalizer = normalizers.NFC()
+    text.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # Written into the file and not added to the tokenizer, which would number them itself.
+    added = [{"id": id_, "content": f"<|{name}|>"} for name, id_ in tokens.items()]
+    return json.dumps({**json.loads(text.to_str()), "added_tokens": added})
+
+
+def _random_lm(config: ModelConfig) -> Qwen2:
+    lm = _drawn(Qwen2(config.lm))
+    # Still nothing is computed: a quantised layer is never whole in memory beside the others.
+    if config.quantize is not None:
+        quantize(lm, config.quantize)
+    return _computed(settle(lm, config.dtype))
+
+
+def _filled(module: Module) -> Module:
+    return _computed(_drawn(module))
+
+
+def _drawn(module: Module) -> Module:
+    """Gives every matrix and kernel random values, and computes none of them.
+
+    A layer's output is somewhat smaller than its input, for most layers add theirs to it: logits
+    and samples stay within what speech has. Biases are zero, and scales stay as they begin: one.
+    """
+
+    def draw() -> Iterator[tuple[str, mx.array]]:
+        for i, (name, parameter) in enumerate(tree_flatten(module.parameters())):
+            if parameter.ndim > 1:
+                bound = GAIN * math.sqrt(3 / math.prod(parameter.shape[1:]))
+                yield name, mx.random.uniform(-bound, bound, parameter.shape, key=mx.random.key(i))
+            elif name.endswith("bias"):
+                yield name, mx.zeros(parameter.shape)
+
+    module.update(tree_unflatten(list(draw())))
+    return module
+
+
+def _computed(module: Module) -> Module:
+    """Computes the parameters one after another, so that little more than they is in memory."""
+    for _, parameter in tree_flatten(module.parameters()):
+        mx.eval(parameter)
+    mx.clear_cache()
+    module.eval()  # as loaded weights are: what training could not use is taken only then
+    return module

@@ -1,0 +1,119 @@
+"""Codes as they come → samples without seams.
+
+The codec turns a sentence into sound as a whole, but each of its layers looks only so far to both
+sides. So a stretch of codes can be decoded as soon as enough codes behind it are there: decoded
+with its neighbours, of which only the settled middle is kept. With a look-ahead of at least the
+receptive field the samples are those of the whole decode; with less they differ by little, as
+docs/streaming.md shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from spark_mlx.audio.files import Samples
+from spark_mlx.codec import Codec, Tokens
+from spark_mlx.errors import ConfigError
+from spark_mlx.generation.prefetch import Ahead, InTurn
+from spark_mlx.text.alignment import Span
+
+# Codes: the first stretch is short, so that sound starts at once; each next one is half as long
+# again, so that little is decoded twice.
+FIRST_STRETCH, GROWTH, LONGEST_STRETCH = 10, 1.5, 100
+LOOK_AHEAD = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chunk:
+    """A stretch of streamed speech.
+
+    Attributes:
+        samples: float32 (N,); of a chunk that only brings a warning, none.
+        sample_rate: Hz.
+        start: seconds of speech before it.
+        piece: which piece of the text it belongs to, from 0. A piece is a sentence, a few very
+            short ones, or a part of a long one.
+        sentence: which sentence that is, from 0; the parts of a long one share it.
+        text: the piece in the words of the text that was given.
+        span: their first character in that text, and the one after their last.
+        spoken: what the model speaks, with numbers and the like in words.
+        pause: whether this is the silence after the piece.
+        warning: what went less than well in the piece and can be heard, or ""; in its last chunk.
+    """
+
+    samples: Samples
+    sample_rate: int
+    start: float
+    piece: int
+    sentence: int
+    text: str
+    span: Span
+    spoken: str
+    pause: bool = False
+    warning: str = ""
+
+    @property
+    def end(self) -> float:
+        """Seconds of speech up to its end."""
+        return self.start + len(self.samples) / self.sample_rate
+
+
+class StreamDecoder:
+    """Decodes the codes of one sentence while they come.
+
+    Args:
+        global_tokens: (G,), the voice.
+        look_ahead: how many codes behind a stretch are waited for; None for as many as make the
+            samples exact.
+    """
+
+    def __init__(
+        self, codec: Codec, global_tokens: Tokens, look_ahead: int | None = LOOK_AHEAD
+    ) -> None:
+        _, after = codec.receptive_field
+        if look_ahead is not None and look_ahead < 0:
+            raise ConfigError(f"a look-ahead is a number of codes, not {look_ahead}")
+        self._codec = codec
+        self._global_tokens = global_tokens
+        self._look_ahead = after if look_ahead is None else min(look_ahead, after)
+        self._tokens: list[int] = []
+        self._done = 0
+        self._stretch = float(FIRST_STRETCH)
+
+    def push(self, tokens: Sequence[int]) -> Samples:
+        """Takes more codes; gives the samples that are settled by now, maybe none."""
+        self._tokens += tokens
+        ready = len(self._tokens) - self._look_ahead - self._done
+        if ready < int(self._stretch):
+            return np.zeros(0, dtype=np.float32)
+        self._stretch = min(LONGEST_STRETCH, self._stretch * GROWTH)
+        return self._decode(self._done + ready)
+
+    def follow(self, write: Callable[[], Iterator[int]], ahead: bool) -> Iterator[Samples]:
+        """Pushes the codes that `write()` yields; gives samples as they are settled.
+
+        Args:
+            ahead: whether codes are written in another thread while earlier ones become sound.
+        """
+        with (Ahead if ahead else InTurn)(write) as codes:
+            for code in codes:
+                # The first sound is waited for; what follows need only be there in time.
+                with codes.sharing() if self._done else codes.holding():
+                    samples = self.push([code])
+                if len(samples):
+                    yield samples
+
+    def finish(self) -> Samples:
+        """The rest, when no more codes come."""
+        return self._decode(len(self._tokens))
+
+    def _decode(self, end: int) -> Samples:
+        """The samples of the codes from where the last ones ended up to `end`."""
+        if end == self._done:
+            return np.zeros(0, dtype=np.float32)
+        start, self._done = self._done, end
+        settled = self._tokens[: end + self._look_ahead]
+        return self._codec.decode(self._global_tokens, settled, start, end)
