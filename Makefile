@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
 NANO := build/nano
 
-.PHONY: say test test-full sanitize check format lint types nano nano-eval clean
+.PHONY: say test test-full sanitize check format lint types contracts nano nano-eval clean
 
 # Into a file, so that there is something to hear on a machine without sound too; then aloud.
 say: $(VENV)/.installed
@@ -41,7 +41,7 @@ sanitize: $(VENV)/.installed
 		$(CURDIR)/$(BIN)/python -m pytest $(CURDIR)/tests/test_native_decode.py \
 		$(CURDIR)/tests/test_cpu.py
 
-check: format lint types
+check: format lint types contracts
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format --check .
@@ -54,6 +54,11 @@ types: $(VENV)/.installed
 	rm -rf build/types && mkdir -p build/types/spark_mlx
 	ln -s $(CURDIR)/spark_mlx/* $(CURDIR)/convert $(CURDIR)/voices build/types/spark_mlx/
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p spark_mlx
+
+# Imports go downwards only: the contracts in pyproject.toml.
+contracts: $(VENV)/.installed types
+	cd build/types && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --no-logo \
+		--config $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/build/import_linter
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
