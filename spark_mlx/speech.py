@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from spark_mlx.audio import files
 from spark_mlx.errors import AudioError
-from spark_mlx.text.alignment import Span
+from spark_mlx.text import Span
 
 if TYPE_CHECKING:
     from spark_mlx.generation.stream_decoder import Chunk

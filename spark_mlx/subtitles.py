@@ -17,7 +17,7 @@ from pathlib import Path
 from spark_mlx.errors import SubtitleError
 from spark_mlx.paths import write_whole
 from spark_mlx.speech import Sentence
-from spark_mlx.text.segmentation import INVISIBLE
+from spark_mlx.text import INVISIBLE
 
 COLUMNS = 42
 

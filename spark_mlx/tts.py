@@ -28,8 +28,7 @@ from spark_mlx.generation.stream_decoder import LOOK_AHEAD, Chunk, StreamDecoder
 from spark_mlx.generation.vocabulary import Vocabulary
 from spark_mlx.model.qwen2 import Qwen2
 from spark_mlx.speech import Sentence, Speech
-from spark_mlx.text import segmentation as texts
-from spark_mlx.text.normalization import replacements
+from spark_mlx.text import Piece, clean, segment
 from spark_mlx.voice import Attributes, Voice
 
 log = logging.getLogger(__name__)
@@ -114,7 +113,7 @@ class SparkTTS:
             AudioError: the clip cannot be read, or is too short, too long or silent.
         """
         if transcript is not None:
-            transcript = texts.clean(transcript)
+            transcript = clean(transcript)
         samples = files.reference(source, self.sample_rate, self.config.level_reference)
         origin = "samples" if isinstance(source, tuple) else Path(source).name
         return Voice(
@@ -381,12 +380,9 @@ class SparkTTS:
 
     def _prepare(
         self, text: str, voice: Voice | None, sampling: Sampling
-    ) -> tuple[list[texts.Piece], Voice]:
+    ) -> tuple[list[Piece], Voice]:
         """The pieces of a text, and a voice that this model can speak with."""
-        tidy = texts.tidy(text)
-        pieces = texts.pieces(
-            text, tidy.replace(replacements(tidy.text)), self.config.longest_piece
-        )
+        pieces = segment(text, self.config.longest_piece)
         if voice is None:
             voice = self.create_voice(sampling=sampling)
         voice.check(

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from spark_mlx.reader.documents import sentence_spans
 from spark_mlx.speech_queue.events import Event
+from spark_mlx.text import sentence_spans
 
 
 class StandIn:

@@ -24,7 +24,7 @@ from spark_mlx.errors import (
 from spark_mlx.generation import pauses
 from spark_mlx.generation.generate import Stage
 from spark_mlx.speech import sentences
-from spark_mlx.text.segmentation import Boundary
+from spark_mlx.text import Boundary
 from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
@@ -173,7 +173,7 @@ def test_a_voice_of_another_codec_is_refused(tts: SparkTTS, voice: Voice) -> Non
         tts.say("Hello.", voice=stranger)
 
 
-@pytest.mark.parametrize("text", ["", "  \n", "?!…", "🙂", "a\x00b", "a\udc80", "x" * 100_000])
+@pytest.mark.parametrize("text", ["", "  \n", "?!…", "🙂", "\x00\udc80", "x" * 100_000])
 def test_texts_that_cannot_be_spoken(tts: SparkTTS, voice: Voice, text: str) -> None:
     with pytest.raises(TextError):
         tts.say(text, voice=voice)

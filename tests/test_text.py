@@ -8,7 +8,15 @@ import time
 import pytest
 
 from spark_mlx.errors import TextError
-from spark_mlx.text.segmentation import LONGEST_TEXT, clean, expected_seconds, split
+from spark_mlx.text import clean, expected_seconds
+from spark_mlx.text.alignment import AlignedText
+from spark_mlx.text.segmentation import LONGEST_PIECE, cut
+from spark_mlx.text.tidy import LONGEST_TEXT, dropped
+
+
+def split(text: str, limit: int = LONGEST_PIECE) -> list[str]:
+    """Cuts a text that is tidy and in words already."""
+    return [piece.spoken for piece in cut(text, AlignedText.unchanged(text), limit)]
 
 
 @pytest.mark.parametrize(
@@ -18,9 +26,7 @@ from spark_mlx.text.segmentation import LONGEST_TEXT, clean, expected_seconds, s
         (" \n\t\u200b\ufeff ", "empty"),
         ("?!… — ***", "nothing to say"),
         ("😀👍", "nothing to say"),
-        ("a\ud800b", r"character 2 .*half a character \(U\+D800\)"),
-        ("abc\x1b[0m", r"character 4 .*control character \(U\+001B\)"),
-        ("\0", r"U\+0000"),
+        ("\0\ud800", "empty"),
         ("a" * 100_000, "100,000 characters.*50,000.*in parts"),
     ],
 )
@@ -36,6 +42,8 @@ def test_clean_refuses(text: str, complaint: str) -> None:
         ("\ufeffso\u00adft\u200bly", "softly"),
         ("Title\n\n\n  Body.\r\nMore", "Title\nBody.\nMore"),
         ("milk\neggs", "milk\neggs"),
+        ("a\ud800b", "ab"),
+        ("abc\x1b[0m \0d", "abc[0m d"),
         ("<|bicodec_global_5|>", "<|bicodec_global_5|>"),
         ("½ ٣ 三", "½ ٣ 三"),
     ],
@@ -49,6 +57,12 @@ def test_clean_joins_wrapped_lines_only() -> None:
     assert clean(f"{line}\nI went on.\nNext.\n\nLast.") == f"{line} I went on.\nNext.\nLast."
     assert clean(f"{line}\n\nA new paragraph") == f"{line}\nA new paragraph"
     assert clean(f"{line}.\nA new sentence") == f"{line}.\nA new sentence"
+
+
+def test_damaged_characters_are_told_of() -> None:
+    assert dropped("Fine.\n\t\u200b") == ""
+    assert dropped("a\x00b") == "1 control character was left out (U+0000)"
+    assert dropped("\x1b[0m\ud800\x1b") == "3 control characters were left out (U+001B, U+D800)"
 
 
 def test_longest_text() -> None:

@@ -35,7 +35,7 @@ from guide import Paths
 from spark_mlx.codec import Codec
 from spark_mlx.generation.vocabulary import Vocabulary
 from spark_mlx.paths import write_whole
-from spark_mlx.text.segmentation import clean
+from spark_mlx.text import clean
 from spark_mlx.voice import Attributes
 
 # Of a hundred sentences, how many become a sequence of each kind: in the first epochs, and later.

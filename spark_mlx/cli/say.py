@@ -25,7 +25,7 @@ from spark_mlx.errors import SubtitleError, TextError, UsageError
 from spark_mlx.generation.stream_decoder import Chunk
 from spark_mlx.speech import Sentence
 from spark_mlx.speech_queue import live
-from spark_mlx.text import segmentation as texts
+from spark_mlx.text import clean
 from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
@@ -43,7 +43,7 @@ def say(args: argparse.Namespace) -> int:
     # What can be refused is refused before the work is done.
     _check_options(args)
     text = _read_text(args)
-    texts.clean(text)
+    clean(text)
     if args.output is None and (status := say_through_daemon(args, text)) is not None:
         return status
     mention_built_in(args)

@@ -10,7 +10,7 @@ import numpy as np
 
 from spark_mlx.audio import files
 from spark_mlx.audio.files import Samples
-from spark_mlx.text import segmentation
+from spark_mlx.text import expected_seconds
 
 # The official code never writes more; it is a minute of speech.
 MOST_TOKENS = 3000
@@ -26,7 +26,7 @@ RETRIES = 2
 
 def most_tokens(piece: str, tokens_per_second: float) -> int:
     """The most semantic tokens that saying a piece of text can take."""
-    seconds = LENGTH_SLACK + LENGTH_MARGIN * segmentation.expected_seconds(piece)
+    seconds = LENGTH_SLACK + LENGTH_MARGIN * expected_seconds(piece)
     return min(MOST_TOKENS, int(seconds * tokens_per_second))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from spark_mlx.audio import files
 from spark_mlx.audio.files import Samples
-from spark_mlx.text.segmentation import Boundary
+from spark_mlx.text import Boundary
 
 # Seconds from the last sound to the next. Pauses of people who read aloud fall in three groups:
 # under 0.2 s, between 0.2 and 1 s, and above 1 s (Campione and Véronis, 2002).

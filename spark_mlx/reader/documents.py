@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from spark_mlx.errors import TextError
-from spark_mlx.text import segmentation as texts
-from spark_mlx.text.alignment import Span
-from spark_mlx.text.normalization import replacements
+from spark_mlx.text import Span, is_speakable, sentence_spans
 
 GAP = "\n\n"  # between paragraphs
 LONGEST_PARAGRAPH = 2000  # characters; what is longer is cut, so that each can be shown at once
@@ -87,7 +85,7 @@ class Document:
         start = 0
         for block in blocks:
             for text in _cut(tidy(block.text)):
-                if any(map(str.isalnum, text)):
+                if is_speakable(text):
                     paragraphs.append(Paragraph(text, start, block.level))
                     start += len(text) + len(GAP)
         if not paragraphs:
@@ -142,16 +140,6 @@ class Document:
             if span[0] < at:
                 return span
         return self.sentences(index - 1)[-1] if index else None
-
-
-def sentence_spans(text: str) -> list[Span]:
-    """Where the sentences of a text stand, as the voice takes them; at least one."""
-    placed = texts.tidy(text)
-    spans: dict[int, Span] = {}
-    for piece in texts.pieces(text, placed.replace(replacements(placed.text))):
-        first, _ = spans.get(piece.sentence, piece.span)
-        spans[piece.sentence] = first, piece.span[1]
-    return list(spans.values()) or [(0, len(text))]
 
 
 def tidy(text: str) -> str:

@@ -1,7 +1,7 @@
-"""A text on its way, and where each of its characters stands in the text that was given.
+"""Alignment of a changed text with the text it comes from.
 
-Cleaning and writing out change a text; what is spoken is still to be shown in the words of the
-one who wrote it. Knows nothing of what the changes mean.
+str → `AlignedText`, which keeps the place of every character while white space is tidied and
+numbers are written out in words. Knows nothing of what the changes mean.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-Span = tuple[int, int]  # first character, and the one after the last
+Span = tuple[int, int]  # the first character, and the one after the last
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A text with its places.
+class AlignedText:
+    """A text whose characters know their places in the caller's text.
 
     Attributes:
-        text: as it is by now.
+        text: the text after the changes made so far.
         starts, ends: for each of its characters, the characters `starts[i]` to `ends[i]` of the
-            text it comes from, in order and without overlap. Some come from nowhere, such as a
-            space that was put in: there the two are equal.
+            caller's text, in order and without overlap. The two are equal for a character that was
+            inserted, such as a space.
     """
 
     text: str
@@ -28,22 +28,22 @@ class Placed:
     ends: Sequence[int]
 
     @classmethod
-    def whole(cls, text: str) -> Placed:
-        """A text that nothing has changed yet."""
+    def unchanged(cls, text: str) -> AlignedText:
+        """Align a text with itself."""
         return cls(text, range(len(text)), range(1, len(text) + 1))
 
     def span(self, start: int, end: int) -> Span:
-        """Where the characters `start` to `end`, at least one, come from."""
+        """Return the place of the characters `start` to `end`, at least one."""
         return self.starts[start], self.ends[end - 1]
 
-    def replace(self, replacements: Iterable[tuple[int, int, str]]) -> Placed:
-        """The text with some of its characters, from one index to another, replaced by others.
+    def replace(self, replacements: Iterable[tuple[int, int, str]]) -> AlignedText:
+        """Replace the characters from one index to another, and keep the alignment.
 
-        What stands in for several characters is spread over them evenly, so that a long address
-        may be cut in two and each half knows its part.
+        The place of the replaced characters is shared evenly among the new ones, so that a long
+        address may be cut in two and each half knows its part.
 
         Args:
-            replacements: in order and without overlap.
+            replacements: (start, end, new text), in order and without overlap.
         """
         parts: list[str] = []
         starts: list[int] = []
@@ -53,21 +53,21 @@ class Placed:
             parts += [self.text[done:start], new]
             starts += self.starts[done:start]
             ends += self.ends[done:start]
-            edges = _spread(new, *self.span(start, end))
+            edges = _share(new, *self.span(start, end))
             starts += edges[:-1]
             ends += edges[1:]
             done = end
-        return Placed(
+        return AlignedText(
             "".join([*parts, self.text[done:]]),
             [*starts, *self.starts[done:]],
             [*ends, *self.ends[done:]],
         )
 
 
-def _spread(text: str, start: int, end: int) -> list[int]:
-    """The edges between the characters of `text`, which come from `start` to `end` together.
+def _share(text: str, start: int, end: int) -> list[int]:
+    """Return the edges between the characters of `text`, which share the place `start` to `end`.
 
-    Only what has a sound gets a share: what stands between may be lost where a text is cut.
+    Only letters and digits get a share: what stands between may be lost where a text is cut.
     """
     shares = [c.isalnum() for c in text]
     if not any(shares):

@@ -1,9 +1,8 @@
-"""A long text as a speaker goes through it: forwards, from anywhere, and back by sentences.
+"""A text of any length, spoken from any place: passages forwards, sentences in both directions.
 
-text, place → passages to be spoken one after another, and the sentences that are found in them.
-A text is cut into passages of some paragraphs at once, which is cheap, and each of them into
-sentences only when it is reached; so a whole book begins as fast as a line. Knows no model.
-Any thread may ask.
+text, place → `Passage`s to be spoken one after another, and the places of their sentences. Cutting
+a text into passages is cheap, and a passage is cut into sentences only when it is reached, so a
+whole book begins as fast as a line. Knows no model. Any thread may ask.
 """
 
 from __future__ import annotations
@@ -15,18 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spark_mlx.errors import TextError
-from spark_mlx.text import segmentation as texts
 from spark_mlx.text.alignment import Span
-from spark_mlx.text.normalization import replacements
-from spark_mlx.text.segmentation import Boundary
+from spark_mlx.text.segmentation import Boundary, sentence_spans
+from spark_mlx.text.tidy import check_speakable, is_speakable
 
 LONGEST_PASSAGE = 1500  # characters: cut into sentences in some 5 ms
 
-# What the pipeline refuses. A speaker that stopped in the middle of a book because of one of them
-# would help nobody; a space takes no room, so places stay as they are.
-_UNSPEAKABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
-# Where a passage that is too long is cut, the best first, and what lies between the two parts.
+# Where a long passage is cut, the best first, and the boundary between the two parts.
 _CUTS = (
     (re.compile(r"""[.!?…。！？][\])"'”’»」』）》]*[^\S\n]*\n\s*"""), Boundary.PARAGRAPH),
     (re.compile(r"""(?:[.!?…][\])"'”’»]*\s+|[。！？][」』）》”’]*\s*)"""), Boundary.SENTENCE),
@@ -36,11 +31,11 @@ _CUTS = (
 
 @dataclass(frozen=True)
 class Passage:
-    """What is given to the model in one go.
+    """A part of a text that is spoken by one call.
 
     Attributes:
         start, end: its first character, and the one after its last.
-        boundary: what comes after it.
+        boundary: the boundary after it.
     """
 
     start: int
@@ -52,28 +47,22 @@ class Script:
     """A text and a place to begin at.
 
     Args:
-        text: of any length. Control characters and halves of characters count as spaces.
+        text: of any length.
         start: the character to begin at.
 
     Attributes:
-        text: what is spoken; its characters have the places of those that were given.
-        start: as given, within the text.
+        text: as given.
+        start: as given, but within the text.
 
     Raises:
         TextError: there is nothing to say.
     """
 
     def __init__(self, text: str, start: int = 0) -> None:
-        self.text = _UNSPEAKABLE.sub(" ", text)
+        self.text = text
         self.start = max(0, min(start, len(text)))
-        if not any(map(str.isalnum, self.text)):
-            shown = text.strip()[:20]
-            raise TextError(
-                f"there is nothing to say in {shown!r}; give some words"
-                if shown
-                else "the text is empty; give some words to speak"
-            )
-        if not any(map(str.isalnum, self.text[self.start :])):
+        check_speakable(text)
+        if not is_speakable(text[self.start :]):
             raise TextError(f"there is nothing to say after character {start}; begin before it")
         self._passages = _passages(self.text)
         self._starts = [passage.start for passage in self._passages]
@@ -86,7 +75,7 @@ class Script:
         self._numbers = {self._low: -self.number_at(self.start)}
 
     def number_at(self, character: int) -> int:
-        """The number of the sentence at a character; of the last one before it, if it is outside.
+        """Return the number of the sentence at a character, or of the last one before it.
 
         Sentences are numbered from the one at `start`, 0; those before it are negative.
         """
@@ -97,8 +86,8 @@ class Script:
             return self._numbers[index] + max(0, bisect.bisect_right(starts, character) - 1)
 
     def sentence(self, number: int) -> tuple[int, Span] | None:
-        """The number and place of a sentence; of the first for anything before it, and None
-        behind the last."""
+        """Return the number and place of a sentence: the first for any number before it, None
+        after the last."""
         with self._lock:
             while number < self._numbers[self._low] and self._low > 0:
                 self._reach(self._low - 1)
@@ -114,22 +103,22 @@ class Script:
         raise AssertionError("the sentences of neighbouring passages are numbered in a row")
 
     def passages(self, character: int) -> Iterator[Passage]:
-        """What is to be spoken from a character on; passages without a sound are left out."""
+        """Yield the passages from a character on; those with nothing to say are left out."""
         for index in range(self._passage_at(character), len(self._passages)):
             passage = self._passages[index]
             start = max(character, passage.start)
-            if any(map(str.isalnum, self.text[start : passage.end])):
+            if is_speakable(self.text[start : passage.end]):
                 yield Passage(start, passage.end, passage.boundary)
 
     def _passage_at(self, character: int) -> int:
         return max(0, bisect.bisect_right(self._starts, character) - 1)
 
     def _after(self, index: int) -> int:
-        """The number of the first sentence after a passage."""
+        """Return the number of the first sentence after a passage."""
         return self._numbers[index] + len(self._spans(index))
 
     def _reach(self, index: int) -> None:
-        """Numbers the sentences of the passages up to one."""
+        """Number the sentences of the passages up to one."""
         while self._high < index:
             self._numbers[self._high + 1] = self._after(self._high)
             self._high += 1
@@ -139,28 +128,19 @@ class Script:
             self._numbers[self._low] = self._numbers[self._low + 1] - count
 
     def _spans(self, index: int) -> list[Span]:
-        """The places of the sentences of a passage, in order."""
+        """Return the places of the sentences of a passage, in order."""
         if index not in self._sentences:
             passage = self._passages[index]
-            self._sentences[index] = _sentences(self.text, passage.start, passage.end)
+            part = self.text[passage.start : passage.end]
+            self._sentences[index] = [
+                (passage.start + start, passage.start + end)
+                for start, end in (sentence_spans(part) if is_speakable(part) else [])
+            ]
         return self._sentences[index]
 
 
-def _sentences(text: str, start: int, end: int) -> list[Span]:
-    part = text[start:end]
-    if not any(map(str.isalnum, part)):
-        return []
-    tidy = texts.tidy(part)
-    spans: dict[int, Span] = {}
-    for piece in texts.pieces(part, tidy.replace(replacements(tidy.text))):
-        first, last = piece.span
-        known = spans.get(piece.sentence, (start + first, 0))
-        spans[piece.sentence] = known[0], start + last
-    return list(spans.values())
-
-
 def _passages(text: str) -> list[Passage]:
-    """The passages of a text, in order; put together they are the text."""
+    """Cut a text into passages; put together they are the text."""
     found: list[Passage] = []
     start = 0
     for end in [*(m.end() for m in _BLANK_LINES.finditer(text)), len(text)]:
@@ -175,7 +155,7 @@ def _passages(text: str) -> list[Passage]:
 
 
 def _cut(text: str, start: int) -> tuple[int, Boundary]:
-    """Where a passage that begins at `start` and is too long is best cut."""
+    """Find where a long passage that begins at `start` is best cut."""
     window = text[start : start + LONGEST_PASSAGE]
     for pattern, boundary in _CUTS:
         ends = [m.end() for m in pattern.finditer(window)]

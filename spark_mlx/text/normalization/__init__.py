@@ -43,16 +43,18 @@ def replacements(text: str) -> list[Replacement]:
     hidden = text
     found: list[Replacement] = []
     for pattern, say in (*WORD_RULES, *NUMBER_RULES):
-        claimed = []
+        parts: list[str] = []  # of the text without what this rule claims
+        done = 0
         for match in pattern.finditer(hidden):
-            reader = choose(match.start(), match.end())
-            spoken = say(match, reader)
+            start, end = match.span()
+            spoken = say(match, choose(start, end))
             if spoken is None:
                 continue
-            claimed.append(Replacement(match.start(), match.end(), spoken))
-        for start, end, _ in claimed:
-            hidden = f"{hidden[:start]}{_HIDDEN * (end - start)}{hidden[end:]}"
-        found += claimed
+            found.append(Replacement(start, end, spoken))
+            parts += [hidden[done:start], _HIDDEN * (end - start)]
+            done = end
+        if parts:
+            hidden = "".join([*parts, hidden[done:]])
     return [_spaced(text, one) for one in sorted(found)]
 
 
