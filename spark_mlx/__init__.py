@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from spark_mlx.backends.cpu import native
 from spark_mlx.errors import SparkError
 from spark_mlx.version import __version__
 
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from spark_mlx.voice import Voice
 
 __all__ = ["SparkError", "SparkTTS", "Speech", "Voice", "__version__", "load"]
-
-# Before anything imports MLX, which looks its BLAS up once.
-native.start()
 
 # Found at first use, so that `import spark_mlx` and the command line's --help need no MLX.
 _LAZY = {

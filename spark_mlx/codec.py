@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_mlx.audio.files import speaker_clip
+from spark_mlx.backends.cpu import native
 from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.checkpoints.weights import load_weights
 from spark_mlx.errors import AudioError, VoiceError
@@ -64,6 +65,7 @@ class Codec:
     @classmethod
     def load(cls, folder: Path, config: ModelConfig) -> Codec:
         """Opens the codec of a model folder."""
+        native.start()
         bicodec = BiCodec(config.bicodec)
         load_weights(bicodec, folder / CODEC_FILE)
         bicodec.set_dtype(mx.float32)  # it may be stored in less than it computes in

@@ -14,7 +14,7 @@ import mlx.core as mx
 import numpy as np
 
 from spark_mlx.audio import files
-from spark_mlx.backends.cpu import ops
+from spark_mlx.backends.cpu import native, ops
 from spark_mlx.checkpoints import hub
 from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.checkpoints.quantization import quantize, settle
@@ -57,6 +57,7 @@ def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
     """
     folder = hub.resolve(model)
     config = ModelConfig.load(folder)
+    native.start()
     codec = Codec.load(folder, config)
     vocabulary = Vocabulary.load(folder, codec.global_codes, codec.semantic_codes)
     lm = Qwen2(config.lm)

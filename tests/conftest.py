@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from spark_mlx.backends.cpu import native
 from spark_mlx.convert import convert
 from spark_mlx.tts import SparkTTS, load
 
@@ -17,6 +18,9 @@ REFERENCE = ROOT / "tests" / "reference"
 sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "benchmarks")]
 
 from random_checkpoint import random_checkpoint  # noqa: E402
+
+# Tests of layers load no model, and mean the layers that a loaded model computes with.
+native.start()
 
 # The two sentences of the reference prompts.
 TEXTS = {"en": "Hello from a small port: 3 tests, no noise!", "zh": "你好，world。"}

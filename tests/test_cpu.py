@@ -253,35 +253,6 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-MLX_FIRST = """
-import mlx.core as mx
-square = mx.ones((9, 9))
-mx.eval(square @ square)
-from spark_mlx import native
-"""
-
-
-@linux_only
-def test_mlx_imported_first_is_sent_here_all_the_same() -> None:
-    if native.layers() is None:
-        pytest.skip("the native extension is not there")
-    code = (
-        "before = native.layers().calls()\n"
-        "mx.eval(square @ square)\n"
-        "print(native.layers().calls() - before, native.remedy)"
-    )
-    done = run(MLX_FIRST + code)
-    assert done.stdout.strip() == "1 None"
-    assert done.stderr == ""
-
-
-@linux_only
-def test_mlx_that_cannot_be_sent_here_is_said_once() -> None:
-    done = run(MLX_FIRST + "native._reached = lambda: False\nnative.start()\nprint(native.status)")
-    assert done.stderr.count("import spark_mlx first") == 1
-    assert "slow" in done.stdout
-
-
 @linux_only
 def test_without_native_code_the_numbers_are_the_same() -> None:
     code = (
@@ -290,19 +261,20 @@ def test_without_native_code_the_numbers_are_the_same() -> None:
         "assert native.layers() is None\n"
         "print(all(check.passed for check in selfcheck.run()))"
     )
-    done = run(code, SPARK_MLX_NATIVE="0")
+    done = run(code, SPARK_MLX_BACKEND="mlx")
     assert done.stdout.strip() == "True"
 
 
 @linux_only
 def test_a_fork_gets_threads_of_its_own() -> None:
     code = (
-        "import os, spark_mlx\n"
+        "import os\n"
         "import mlx.core as mx\n"
         "from spark_mlx.backends.cpu import native\n"
         "import ctypes, numpy as np\n"
         "x, y = np.ones((4000, 64), np.float32), np.zeros((4000, 64), np.float32)\n"
         "a = np.ones(64, np.float32)\n"
+        "native.start()\n"
         "n = native.layers()\n"
         "n.snake(x, a, y, 64)\n"
         "child = os.fork()\n"

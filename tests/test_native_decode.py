@@ -260,7 +260,7 @@ def test_the_environment_switches_it_off() -> None:
         "from spark_mlx.diagnostics import random_model\n"
         "print(precision.describe(random_model.random_tts('tiny').lm))"
     )
-    environment = {**os.environ, "SPARK_MLX_NATIVE": "0"}
+    environment = {**os.environ, "SPARK_MLX_BACKEND": "mlx"}
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

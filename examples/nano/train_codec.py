@@ -33,6 +33,7 @@ from discriminators import Discriminators, judges_loss, speaker_losses
 from loop import Clock, Curve, Tree, averaged, cosine, keep_memory, update
 from losses import SpectralLoss, waveform
 from quantisation import Codebook
+from spark_mlx.backends.cpu import native
 from spark_mlx.checkpoints.model_config import ModelConfig
 from trainable import Passed, TrainableCodec
 
@@ -261,6 +262,7 @@ class CodecTraining:
 
 
 def main() -> None:
+    native.start()
     parser = argparse.ArgumentParser(description="Trains nano's codec.")
     parser.add_argument("corpus", type=Path, help="the folder of rendered shards")
     parser.add_argument("out", type=Path, help="the folder for the checkpoint and the curve")

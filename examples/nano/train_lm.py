@@ -29,6 +29,7 @@ from config import tokenizer_json
 from data import shards
 from loop import Clock, Curve, Tree, averaged, cosine, keep_memory, update
 from sequences import Sequences, TokenBatch
+from spark_mlx.backends.cpu import native
 from spark_mlx.backends.cpu.ops import softmax
 from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.codec import Codec
@@ -171,6 +172,7 @@ def encoded(corpus: Path, folder: Path, model: Path, config: ModelConfig, split:
 
 
 def main() -> None:
+    native.start()
     parser = argparse.ArgumentParser(description="Trains nano's language model.")
     parser.add_argument("corpus", type=Path, help="the folder of rendered shards")
     parser.add_argument("out", type=Path, help="the folder for codes, checkpoint and curve")

@@ -55,6 +55,7 @@ def _device() -> Finding:
         return Finding("device", True, f"{kind} GPU")
     if sys.platform == "darwin":
         return Finding("device", False, "CPU only: this MLX found no Metal GPU, so speech is slow")
+    native.start()
     detail = f"CPU, matrix products by {native.status}"
     if native.remedy is not None:
         return Finding("device", False, f"{detail}; {native.remedy}")

@@ -18,6 +18,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten, tree_unflatten
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from spark_mlx.backends.cpu import native
 from spark_mlx.checkpoints.model_config import Fingerprints, ModelConfig
 from spark_mlx.checkpoints.quantization import DTYPES, quantize, settle
 from spark_mlx.codec import Codec
@@ -207,6 +208,7 @@ def random_tts(
         raise ConfigError(f"a random model is {' or '.join(SHAPES)}, not {shape}")
     if dtype not in DTYPES:
         raise ConfigError(f"the model computes in {' or '.join(DTYPES)}, not {dtype}")
+    native.start()
     config = dataclasses.replace(SHAPES[shape], dtype=dtype, quantize=quantize)
     # The largest first: what its making leaves free serves the others.
     lm = _random_lm(config)

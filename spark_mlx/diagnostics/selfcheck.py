@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_flatten, tree_unflatten
 
+from spark_mlx.backends.cpu import native
 from spark_mlx.model.bicodec.bicodec import BiCodec, BiCodecConfig
 from spark_mlx.model.bicodec.feature_encoder import EncoderConfig
 from spark_mlx.model.bicodec.prenet import PrenetConfig
@@ -85,6 +86,7 @@ class Check:
 
 def run() -> list[Check]:
     """Runs the checks on the default device."""
+    native.start()
     computed = compute()
     with np.load(STORED) as stored:
         return [

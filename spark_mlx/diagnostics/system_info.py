@@ -37,6 +37,7 @@ class Machine:
 
 
 def machine() -> Machine:
+    native.start()
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return Machine(
         system=platform.platform(),

@@ -1,7 +1,7 @@
-/* The three products that MLX asks a BLAS for, under the names it asks by.
+/* The three products that MLX asks a BLAS for.
 
    MLX's Linux wheel links the reference BLAS, which is some sixty times slower than the machine.
-   This library is loaded before MLX and into the global namespace, so that the names resolve here.
+   patch_blas.c makes it call these functions.
    Products with a few rows, which is what decoding does all day, are bound by reading the weights
    once and have their own kernel: OpenBLAS would first copy every weight into its packed layout.
    Larger ones go to product.c where the CPU has vectors of 512 bits, and else to OpenBLAS, shared
@@ -158,7 +158,7 @@ static void part_of_product(void *context, int index) {
               p->ldc);
 }
 
-void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a,
+void blas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a,
                  int lda, const float *b, int ldb, float beta, float *c, int ldc) {
     atomic_fetch_add(&calls, 1);
     if (order != ROW_MAJOR || m <= 0 || n <= 0) {
@@ -177,12 +177,12 @@ void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, co
     pool_run(part_of_product, &p, (longer + p.part - 1) / p.part);
 }
 
-void cblas_dgemm(int order, int ta, int tb, int m, int n, int k, double alpha, const double *a,
+void blas_dgemm(int order, int ta, int tb, int m, int n, int k, double alpha, const double *a,
                  int lda, const double *b, int ldb, double beta, double *c, int ldc) {
     dgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
-void cblas_cgemm(int order, int ta, int tb, int m, int n, int k, const void *alpha, const void *a,
+void blas_cgemm(int order, int ta, int tb, int m, int n, int k, const void *alpha, const void *a,
                  int lda, const void *b, int ldb, const void *beta, void *c, int ldc) {
     cgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }

@@ -11,7 +11,7 @@
 #include "blas.h"
 #include "decode_python.h"
 #include "gradient.h"
-#include "late.h"
+#include "patch_blas.h"
 #include "pool.h"
 #include "product.h"
 #include "sound.h"
@@ -37,7 +37,19 @@ static PyObject *calls(PyObject *self, PyObject *unused) {
 
 static PyObject *redirect(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
-    return PyLong_FromLong(late_redirect());
+    return PyLong_FromLong(patch_blas());
+}
+
+/* Layers of a codec come in many sizes of megabytes. Left to itself, glibc soon keeps such blocks in
+   its heaps when they are freed, and these grow to twice of what is in use. A larger limit than the
+   128 KiB of its start spares small models most of the page faults. */
+static PyObject *limit_heaps(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+#ifdef __GLIBC__
+    if (getenv("MALLOC_MMAP_THRESHOLD_") == NULL && getenv("GLIBC_TUNABLES") == NULL)
+        mallopt(M_MMAP_THRESHOLD, 2 << 20);
+#endif
+    Py_RETURN_NONE;
 }
 
 static PyObject *aside(PyObject *self, PyObject *args) {
@@ -228,7 +240,8 @@ static PyObject *softmax_gradient(PyObject *self, PyObject *args) {
 static PyMethodDef methods[] = {
     {"open_blas", open_blas, METH_VARARGS, "open_blas(path, prefix, threads)"},
     {"calls", calls, METH_NOARGS, "Products that came through cblas_sgemm."},
-    {"redirect", redirect, METH_NOARGS, "Lets an MLX that is loaded already call these products."},
+    {"redirect", redirect, METH_NOARGS, "Make the loaded MLX call these products; return the number of changed entries."},
+    {"limit_heaps", limit_heaps, METH_NOARGS, "Let malloc return large freed blocks to the system."},
     {"aside", aside, METH_VARARGS, "aside(on): whether this thread computes alone from now on."},
     {"threads", threads, METH_NOARGS, "Threads that work at most."},
     {"kernel", kernel, METH_NOARGS, "The kernel in use."},
@@ -253,18 +266,7 @@ static PyMethodDef methods[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_native", "Speech on a CPU.", -1, methods, NULL, NULL, NULL, NULL};
 
-/* Layers of a codec come in many sizes of megabytes. Left to itself, glibc soon keeps such blocks in
-   its heaps when they are freed, and these grow to twice of what is in use. A larger limit than the
-   128 KiB of its start spares small models most of the page faults. */
-static void return_large_blocks(void) {
-#ifdef __GLIBC__
-    if (getenv("MALLOC_MMAP_THRESHOLD_") == NULL && getenv("GLIBC_TUNABLES") == NULL)
-        mallopt(M_MMAP_THRESHOLD, 2 << 20);
-#endif
-}
-
 PyMODINIT_FUNC PyInit__native(void) {
-    return_large_blocks();
     PyObject *module = PyModule_Create(&definition);
     if (module != NULL && PyModule_AddFunctions(module, decode_methods) != 0) Py_CLEAR(module);
     return module;
