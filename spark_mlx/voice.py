@@ -115,7 +115,7 @@ class Voice:
         if path.suffix != ".npz":
             raise VoiceError(f"{path} should end in .npz, as saved voices do")
         try:
-            write_whole(path, self._pack())
+            write_whole(path, self._pack(), private=True)
         except OSError as error:
             raise VoiceError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -12,7 +12,7 @@ from conftest import ROOT
 from read_samples import column, epub, pdf
 from spark_mlx.errors import TextError
 from spark_mlx.reader.documents import LONGEST_PARAGRAPH, Document
-from spark_mlx.reader.formats import read_bytes, read_file
+from spark_mlx.reader.formats.detect import read_bytes, read_file
 
 DATA = ROOT / "tests" / "data" / "read"
 

@@ -161,5 +161,10 @@ def test_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert paths.voices() == Path("/d/spark-mlx/voices")
 
     monkeypatch.setattr(sys, "platform", "darwin")
+    assert paths.models() == Path("/c/spark-mlx/models")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    assert paths.state() == Path("/u/Library/Application Support/spark-mlx/state")
     assert paths.home() == Path("/u/Library/Caches/spark-mlx")
     assert paths.voices() == Path("/u/Library/Application Support/spark-mlx/voices")

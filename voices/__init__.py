@@ -79,7 +79,7 @@ def save(voice: Voice, overwrite: bool = False) -> Path:
             f"there is a voice {voice.name!r} already; choose another name, or overwrite it"
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        paths.make_private(path.parent)
     except OSError as error:
         raise VoiceError(f"cannot make {path.parent}: {error.strerror or error}") from error
     voice.save(path)

@@ -29,8 +29,8 @@ def mention_built_in(args: argparse.Namespace) -> None:
         file=sys.stderr,
     )
     with contextlib.suppress(OSError):  # then it is said again
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
+        paths.make_private(mark.parent)
+        mark.touch(mode=0o600)
 
 
 # What --quantize says → what `hub.download` takes.

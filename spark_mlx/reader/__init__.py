@@ -1,4 +1,6 @@
-"""Reading a document aloud, with the eyes, the ears or the fingers following.
+"""Read a document aloud, with the current sentence on a screen or a braille display.
 
-a file → `documents` → paragraphs with places → `reading` ↔ a speaker → `view` or `plain`
+a file → formats/ → Document → Reading ↔ a speech engine
+                                  ↓
+                    screen_view or line_view
 """

@@ -1,14 +1,14 @@
-"""How many columns of a terminal a text takes, and where its lines break.
+"""Columns of a terminal: the width of a text, and wrapping it to lines.
 
-A Chinese character takes two columns and a combining mark none; a mark stays with what it marks.
+A Chinese character takes two columns and a combining mark none; a mark stays with its letter.
 """
 
 from __future__ import annotations
 
-import functools
 import re
-import unicodedata
 from collections.abc import Iterator
+
+from wcwidth import wcwidth
 
 from spark_mlx.text.alignment import Span
 
@@ -21,27 +21,24 @@ _WORD = re.compile(
 )
 
 
-@functools.lru_cache(maxsize=4096)
 def _width(c: str) -> int:
-    if unicodedata.category(c) in ("Mn", "Me", "Cf", "Cc") or "\u1160" <= c <= "\u11ff":
-        return 0
-    return 2 if unicodedata.east_asian_width(c) in "WF" else 1
+    return max(0, wcwidth(c))  # -1 for control characters
 
 
 def width(text: str) -> int:
-    """The columns that a text takes on one line."""
+    """Columns that a text takes on one line."""
     return len(text) if text.isascii() else sum(map(_width, text))
 
 
 def fit(text: str, columns: int) -> str:
-    """The beginning of a text that fits into some columns, with an ellipsis if it was cut."""
+    """Cut a text to some columns, with an ellipsis in place of the rest."""
     if width(text) <= columns:
         return text
     return "".join(text[slice(*next(_pieces(text, 0, max(1, columns - 1))))]) + "…"
 
 
 def wrap(text: str, columns: int) -> list[Span]:
-    """The lines of a text, broken between words, and within one that is longer than a line.
+    """Break a text into lines between words, and within a word longer than a line.
 
     Returns:
         The first character of each line and the one after its last, without the white space at
@@ -49,7 +46,7 @@ def wrap(text: str, columns: int) -> list[Span]:
     """
     lines: list[Span] = []
     start = end = used = 0  # the line so far: `end` is after its last word
-    waiting = 0  # columns of the white space after that
+    waiting = 0  # columns of the white space after it
     for word, columns_of_word in _words(text):
         first, last = word
         if text[first] == "\n":
@@ -73,7 +70,7 @@ def wrap(text: str, columns: int) -> list[Span]:
 
 
 def _words(text: str) -> Iterator[tuple[Span, int]]:
-    """What is not broken, with its columns: words, Chinese characters with their signs."""
+    """Unbreakable spans and their widths: words, Chinese characters with their punctuation."""
     held: Span | None = None
     for match in _WORD.finditer(text):
         first, last = match.span()
@@ -90,7 +87,7 @@ def _words(text: str) -> Iterator[tuple[Span, int]]:
 
 
 def _pieces(text: str, start: int, columns: int) -> Iterator[Span]:
-    """A word in pieces that fit on a line; each takes at least a character and its marks."""
+    """Cut a word into pieces that fit on a line, each at least a character with its marks."""
     used = 0
     for i in range(start, len(text)):
         wide = _width(text[i])

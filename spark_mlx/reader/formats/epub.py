@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from spark_mlx.errors import TextError
-from spark_mlx.reader import encodings, html
 from spark_mlx.reader.documents import Block
-from spark_mlx.reader.extra import missing
+from spark_mlx.reader.formats import encodings, html
+from spark_mlx.reader.formats.optional_imports import missing_library
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -135,7 +135,7 @@ def _etree() -> Any:
     try:
         from lxml import etree
     except ImportError as error:
-        raise missing("reading EPUB", error) from error
+        raise missing_library("reading EPUB", error) from error
     return etree
 
 

@@ -7,8 +7,8 @@ import re
 from pathlib import Path, PurePath
 
 from spark_mlx.errors import TextError
-from spark_mlx.reader import encodings, epub, html, markdown, pdf, plaintext
 from spark_mlx.reader.documents import Block, Document
+from spark_mlx.reader.formats import encodings, epub, html, markdown, pdf, plaintext
 
 _MARKDOWN = (".md", ".markdown", ".mkd", ".mdown")
 _HTML = (".html", ".htm", ".xhtml", ".xht")

@@ -1,4 +1,4 @@
-"""What a reading needs of a speaker, and what it can be doing."""
+"""The speech engine that a reading drives: its interface, its states, and the rates it takes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from spark_mlx.speech_queue.events import Event
 
 NORMAL_RATE = 180  # words a minute, at the voice's own speed
-SLOWEST, FASTEST = 90, 540
+MIN_RATE, MAX_RATE = 90, 540
 RATE_STEP = 20
 
 
-class Speaker(Protocol):
-    """What is needed of `spark_mlx.speech_queue.service.Speaker`, and of the daemon's client."""
+class SpeechEngine(Protocol):
+    """Interface shared by the speech queue of this process and the daemon's client.
+
+    Utterances are queued in order and answered by events with their number; `now=True` drops the
+    queue first, `start` begins inside the text.
+    """
 
     @property
     def rate(self) -> float: ...
@@ -32,11 +36,11 @@ class Speaker(Protocol):
     def skip(self, sentences: int) -> None: ...
 
 
-Connect = Callable[[], AbstractContextManager[Speaker]]
+OpenEngine = Callable[[], AbstractContextManager[SpeechEngine]]
 
 
 class State(enum.Enum):
-    """What a reading is doing, as it is shown."""
+    """State of a reading; the value is the text the views show."""
 
     LOADING = "loading the voice"
     SPEAKING = "speaking"
@@ -45,6 +49,6 @@ class State(enum.Enum):
     FAILED = "cannot speak"
 
 
-def allowed(rate: int) -> int:
-    """The nearest rate that speech can have."""
-    return min(FASTEST, max(SLOWEST, rate))
+def clamp_rate(rate: int) -> int:
+    """Limit words a minute to the rates an engine takes."""
+    return min(MAX_RATE, max(MIN_RATE, rate))

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from spark_mlx.reader.documents import Block
-from spark_mlx.reader.extra import missing
+from spark_mlx.reader.formats.optional_imports import missing_library
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -57,7 +57,7 @@ def parse(text: str) -> Element | None:
     try:
         from lxml import etree, html
     except ImportError as error:
-        raise missing("reading HTML, Markdown or EPUB", error) from error
+        raise missing_library("reading HTML, Markdown or EPUB", error) from error
     # What the page says of its encoding is no longer true of a str.
     parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
     data = text.encode("utf-8", "replace")

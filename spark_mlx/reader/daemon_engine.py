@@ -1,4 +1,4 @@
-"""The daemon as a speaker for someone who follows: when he leaves, or dies, so does the speech."""
+"""The daemon as a speech engine: utterances are tied to this connection and end with it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from spark_mlx.speech_queue.events import Event
 
 
-class Followed:
-    """A `speaking.Speaker` that speaks through a client of the daemon; a context manager."""
+class DaemonEngine:
+    """A `SpeechEngine` over a client of the daemon; a context manager that closes the client."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def __enter__(self) -> Followed:
+    def __enter__(self) -> DaemonEngine:
         return self
 
     def __exit__(

@@ -1,7 +1,7 @@
-"""The reading view: a document on the whole terminal, the sentence that is heard in reverse video.
+"""Full-screen view: the document on the whole terminal, the current sentence in reverse video.
 
-It is drawn with curses, which comes with Python and knows every terminal: it sends only what has
-changed, takes note of another size, and gives the terminal back as it was.
+Drawn with curses, which comes with Python and knows every terminal: it sends only changes, follows
+the window's size, and restores the terminal at the end.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from spark_mlx.reader import columns, keys, moves
-from spark_mlx.reader.page import Page
+from spark_mlx.reader import columns, navigation
+from spark_mlx.reader import key_bindings as keys
+from spark_mlx.reader.engine import State
 from spark_mlx.reader.reading import Reading
-from spark_mlx.reader.speaking import State
+from spark_mlx.reader.viewport import Viewport
 from spark_mlx.text.alignment import Span
 
-_TICK = 40  # milliseconds that a key is waited for, before the speaker is asked again
-_KEEP = 5.0  # seconds between two times that the place is written down
+_TICK = 40  # milliseconds to wait for a key before the reading is polled again
+_KEEP = 5.0  # seconds between two times that the position is written down
 _MARGIN = 1  # columns at both sides, where there is room for them
 _ROOMY = 40
-_LINES_BELOW = 2  # what is to be told, and the state
+_LINES_BELOW = 2  # the message line and the status line
 _ARROWS = {
     curses.KEY_LEFT: keys.LEFT,
     curses.KEY_RIGHT: keys.RIGHT,
@@ -40,7 +41,7 @@ _ERASE, _ERASE_ALL = ("\x7f", "\b", curses.KEY_BACKSPACE), ("\x15",)
 
 
 def run(reading: Reading) -> None:
-    """Shows a reading until its reader quits.
+    """Show a reading until its reader quits.
 
     Raises:
         curses.error: the terminal is of an unknown kind; nothing was changed.
@@ -48,31 +49,31 @@ def run(reading: Reading) -> None:
     locale.setlocale(locale.LC_CTYPE, "")
     os.environ.setdefault("ESCDELAY", "25")  # an escape key is not the beginning of a function key
     curses.setupterm()
-    with _messages_later(), _screen() as screen:
-        View(screen, reading).run()
+    with _stderr_held_back(), _screen() as screen:
+        ScreenView(screen, reading).run()
 
 
-class View:
+class ScreenView:
     """A reading on a screen of curses."""
 
     def __init__(self, screen: curses.window, reading: Reading) -> None:
         self._screen = screen
         self._reading = reading
         self._message = ""
-        self._words: str | None = None  # what is typed to be searched for
+        self._words: str | None = None  # typed so far for a search
         self._was_speaking = False
         self._helping = False
-        self._page = Page(reading.document, 1, 1)
+        self._viewport = Viewport(reading.document, 1, 1)
 
     def run(self) -> None:
-        """Until q."""
+        """Draw, poll the reading and handle keys, until q."""
         self._screen.timeout(_TICK)
         self._fit()
         ticks = 0
         drawn: object = None
         while True:
             self._reading.poll()
-            self._message = "; ".join(self._reading.notices()) or self._message
+            self._message = "; ".join(self._reading.take_notices()) or self._message
             shown = (
                 *(self._reading.span, self._reading.state, self._reading.rate),
                 *(self._message, self._words, self._helping, self._screen.getmaxyx()),
@@ -105,7 +106,7 @@ class View:
             return None
 
     def _press(self, key: str | int) -> bool:
-        """Does what a key asks for; False to quit."""
+        """Run the action bound to a key; False to quit."""
         self._message = ""
         if self._helping:
             self._helping = False
@@ -127,12 +128,12 @@ class View:
         return True
 
     def _type(self, key: str | int) -> None:
-        """Takes a key of the words to be searched for."""
+        """Edit the words of a search by one key."""
         words = self._words or ""
         if key in _ENTER or key in _ESCAPE:
             self._words = None
             if key in _ENTER:
-                moves.search(self._reading, words)
+                navigation.search(self._reading, words)
             if self._was_speaking:
                 self._reading.toggle()
         elif key in _ERASE:
@@ -146,7 +147,7 @@ class View:
     def _fit(self) -> None:
         rows, width = self._screen.getmaxyx()
         # The last column stays free: some terminals wrap a line that fills it.
-        self._page.resize(width - 1 - 2 * self._margin(), rows - _LINES_BELOW)
+        self._viewport.resize(width - 1 - 2 * self._margin(), rows - _LINES_BELOW)
 
     def _margin(self) -> int:
         return _MARGIN if self._screen.getmaxyx()[1] >= _ROOMY else 0
@@ -154,7 +155,7 @@ class View:
     def _draw(self) -> None:
         self._screen.erase()
         rows, width = self._screen.getmaxyx()
-        self._page.show(self._reading.span)
+        self._viewport.show(self._reading.span)
         if self._helping:
             for y, line in enumerate(keys.HELP_LINES[: max(0, rows - 1)]):
                 self._put(y, self._margin(), columns.fit(line, width - 1 - self._margin()))
@@ -178,20 +179,20 @@ class View:
 
     def _draw_text(self, marked: Span) -> None:
         text = self._reading.document.text
-        for y, row in enumerate(self._page.rows()):
+        for y, row in enumerate(self._viewport.rows()):
             if row.span is None:
                 continue
             first, last = row.span
-            start, end = (min(max(place, first), last) for place in marked)
+            start, end = (min(max(edge, first), last) for edge in marked)
             weight = curses.A_BOLD if row.level else curses.A_NORMAL
             self._put(y, self._margin(), text[first:start], weight)
             self._add(text[start:end], weight | curses.A_REVERSE)
             self._add(text[end:last], weight)
 
     def _cursor(self, marked: Span) -> tuple[int, int]:
-        """Where the sentence begins on the screen."""
+        """Row and column where the sentence begins on the screen."""
         text = self._reading.document.text
-        for y, row in enumerate(self._page.rows()):
+        for y, row in enumerate(self._viewport.rows()):
             if row.span is not None and row.span[0] <= marked[0] <= row.span[1]:
                 return y, self._margin() + columns.width(text[row.span[0] : marked[0]])
         return 0, 0
@@ -219,7 +220,7 @@ class View:
 
 @contextlib.contextmanager
 def _screen() -> Iterator[curses.window]:
-    """The terminal as a screen, and as it was afterwards.
+    """Take the terminal as a screen, and restore it.
 
     Not `curses.wrapper`: that sets colours, white on black, in place of the reader's own.
     """
@@ -235,8 +236,8 @@ def _screen() -> Iterator[curses.window]:
 
 
 @contextlib.contextmanager
-def _messages_later() -> Iterator[None]:
-    """Holds back what sound libraries write to stderr, which would tear the page."""
+def _stderr_held_back() -> Iterator[None]:
+    """Hold back messages of sound libraries on stderr, which would tear the page."""
     if not sys.stderr.isatty():
         yield
         return
@@ -252,5 +253,5 @@ def _messages_later() -> Iterator[None]:
             os.close(kept)
             file.seek(0)
             messages = file.read()
-            if b"Traceback" in messages:  # of a thread; the others are warnings of no use
+            if b"Traceback" in messages:  # of a thread; the rest are warnings of sound libraries
                 os.write(2, messages)

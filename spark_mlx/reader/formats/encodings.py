@@ -6,7 +6,7 @@ import codecs
 import re
 
 from spark_mlx.errors import TextError
-from spark_mlx.reader.extra import missing
+from spark_mlx.reader.formats.optional_imports import missing_library
 
 # The longer marks first: that of UTF-32 begins with that of UTF-16.
 _MARKS = (
@@ -87,7 +87,9 @@ def _guess(data: bytes, name: str) -> str:
     try:
         from charset_normalizer import from_bytes
     except ImportError as error:
-        raise missing(f"{name} is not UTF-8 text, and guessing its encoding", error) from error
+        raise missing_library(
+            f"{name} is not UTF-8 text, and guessing its encoding", error
+        ) from error
     # A whole line at the end, so that no character is cut in two.
     sample = data[: data.rfind(b"\n", 0, _SAMPLE) + 1] if len(data) > _SAMPLE else data
     best = from_bytes(sample or data[:_SAMPLE], cp_isolation=_CANDIDATES).best()

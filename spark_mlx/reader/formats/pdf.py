@@ -18,8 +18,8 @@ from typing import Any
 
 from spark_mlx.errors import TextError
 from spark_mlx.reader.documents import Block
-from spark_mlx.reader.extra import missing
-from spark_mlx.reader.plaintext import joint
+from spark_mlx.reader.formats.optional_imports import missing_library
+from spark_mlx.reader.formats.plaintext import joint
 
 _EDGE_LINES = 3  # lines at the top and at the bottom of a page that may belong to its edge
 _REPEATS = 3  # pages on which a line stands that is a header or a footer
@@ -58,7 +58,7 @@ def blocks(data: bytes, name: str) -> tuple[str, list[Block]]:
     try:
         import pypdfium2
     except ImportError as error:
-        raise missing("reading PDF", error) from error
+        raise missing_library("reading PDF", error) from error
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from spark_mlx import paths
+from spark_mlx.reader.bookmarks import MAX_DOCUMENTS, Bookmark, Bookmarks
 from spark_mlx.reader.documents import Document
-from spark_mlx.reader.formats import read_file
-from spark_mlx.reader.places import MOST, Found, Places
+from spark_mlx.reader.formats.detect import read_file
 
 WORDS = "zero one two three four five six seven eight nine".split()
 SENTENCES = [f"Sentence {WORDS[i // 10]} {WORDS[i % 10]} has words of its own." for i in range(60)]
@@ -32,20 +32,20 @@ def write(file: Path, sentences: list[str]) -> Document:
 
 def stop(file: Path, sentence: str = SENTENCES[30]) -> Document:
     document = read_file(file)
-    Places().keep(document, document.text.index(sentence))
+    Bookmarks().keep(document, document.text.index(sentence))
     return document
 
 
 def found(document: Document) -> str | None:
     """The words at the place where it would go on."""
-    place = Places().find(document)
-    return None if place is None else document.text[place.place :].partition("\n")[0]
+    place = Bookmarks().find(document)
+    return None if place is None else document.text[place.position :].partition("\n")[0]
 
 
 def test_kept_and_found(file: Path) -> None:
-    assert Places().find(read_file(file)) is None
+    assert Bookmarks().find(read_file(file)) is None
     document = stop(file)
-    assert Places().find(document) == Found(document.text.index(SENTENCES[30]), True)
+    assert Bookmarks().find(document) == Bookmark(document.text.index(SENTENCES[30]), True)
     stop(file, SENTENCES[31])
     assert found(document) == SENTENCES[31]
     kept = json.loads((paths.state() / "places.json").read_text())
@@ -55,8 +55,8 @@ def test_kept_and_found(file: Path) -> None:
 
 def test_a_document_read_to_its_end_begins_anew(file: Path) -> None:
     document = read_file(file)
-    Places().keep(document, document.end)
-    assert Places().find(document) is None
+    Bookmarks().keep(document, document.end)
+    assert Bookmarks().find(document) is None
 
 
 def test_a_file_that_was_moved(file: Path) -> None:
@@ -79,10 +79,10 @@ def test_a_file_that_was_moved(file: Path) -> None:
 def test_a_file_that_was_edited(file: Path, edited: list[str], expected: str | None) -> None:
     stop(file)
     document = write(file, edited)
-    place = Places().find(document)
+    place = Bookmarks().find(document)
     assert place is not None
     assert place.exact
-    sentence = document.text[slice(*document.sentence_at(place.place))]
+    sentence = document.text[slice(*document.sentence_at(place.position))]
     assert sentence == (expected or edited[30])
 
 
@@ -91,28 +91,28 @@ def test_the_nearest_of_equal_sentences(file: Path) -> None:
     same = "The very same sentence, which is " + "the very same one again and " * 5 + "again."
     document = write(file, [same if i % 10 == 5 else s for i, s in enumerate(SENTENCES)])
     place = document.text.index(SENTENCES[34]) + len(SENTENCES[34]) + 2
-    Places().keep(document, place)
+    Bookmarks().keep(document, place)
     # A little was put in before it; the words stand in six places.
     longer = write(file, ["A new one.", *document.text.split("\n\n")])
-    assert Places().find(longer) == Found(place + len("A new one.\n\n"), True)
+    assert Bookmarks().find(longer) == Bookmark(place + len("A new one.\n\n"), True)
 
 
 def test_a_file_that_was_rewritten(file: Path) -> None:
     stop(file)
     document = write(file, ["Nothing here is as it was before, not a word of it."] * 50)
-    place = Places().find(document)
+    place = Bookmarks().find(document)
     assert place is not None
     assert not place.exact
-    assert 45 <= 100 * place.place / document.end <= 55
+    assert 45 <= 100 * place.position / document.end <= 55
 
 
 def test_what_has_no_file_is_known_by_its_words() -> None:
-    from spark_mlx.reader.formats import read_bytes
+    from spark_mlx.reader.formats.detect import read_bytes
 
     data = "\n\n".join(SENTENCES).encode()
-    Places().keep(read_bytes(data, "stdin"), 200)
-    assert Places().find(read_bytes(data, "the clipboard")) == Found(200, True)
-    assert Places().find(read_bytes(data + b" More.", "stdin")) is None
+    Bookmarks().keep(read_bytes(data, "stdin"), 200)
+    assert Bookmarks().find(read_bytes(data, "the clipboard")) == Bookmark(200, True)
+    assert Bookmarks().find(read_bytes(data + b" More.", "stdin")) is None
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_what_has_no_file_is_known_by_its_words() -> None:
 def test_a_damaged_file_is_begun_anew(file: Path, damaged: str) -> None:
     stop(file)
     (paths.state() / "places.json").write_text(damaged)
-    assert Places().find(read_file(file)) is None
+    assert Bookmarks().find(read_file(file)) is None
     stop(file)
     assert found(read_file(file)) == SENTENCES[30]
 
@@ -146,12 +146,28 @@ def test_damaged_entries_are_passed_over(file: Path) -> None:
 def test_the_oldest_are_forgotten(file: Path) -> None:
     document = stop(file)
     entry = json.loads((paths.state() / "places.json").read_text())["documents"][0]
-    others = [{**entry, "path": f"/x/{i}", "fingerprint": str(i)} for i in range(MOST + 5)]
+    others = [{**entry, "path": f"/x/{i}", "fingerprint": str(i)} for i in range(MAX_DOCUMENTS + 5)]
     (paths.state() / "places.json").write_text(json.dumps({"format": 1, "documents": others}))
-    Places().keep(document, 3)
+    Bookmarks().keep(document, 3)
     kept = json.loads((paths.state() / "places.json").read_text())["documents"]
-    assert len(kept) == MOST
-    assert [entry["path"] for entry in (kept[0], kept[-1])] == [str(file), f"/x/{MOST - 2}"]
+    assert len(kept) == MAX_DOCUMENTS
+    assert [entry["path"] for entry in (kept[0], kept[-1])] == [
+        str(file),
+        f"/x/{MAX_DOCUMENTS - 2}",
+    ]
+
+
+def test_state_is_private_whoever_made_the_folder_first(file: Path) -> None:
+    """`say` may have made the folder, or an older version the file, for all to read."""
+    paths.state().mkdir(parents=True)
+    paths.state().chmod(0o755)
+    for name in ("places.json", "nano-mentioned"):
+        (paths.state() / name).write_text("{}")
+        (paths.state() / name).chmod(0o644)
+    stop(file)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in paths.state().iterdir()}
+    assert modes == {"places.json": 0o600, "nano-mentioned": 0o600}
+    assert stat.S_IMODE(paths.state().stat().st_mode) == 0o700
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="the folder is another one there")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from spark_mlx.reader import html
 from spark_mlx.reader.documents import Block
-from spark_mlx.reader.extra import missing
+from spark_mlx.reader.formats import html
+from spark_mlx.reader.formats.optional_imports import missing_library
 
 _TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 
@@ -18,7 +18,7 @@ def blocks(text: str) -> tuple[str, list[Block]]:
         from mdit_py_plugins.footnote import footnote_plugin
         from mdit_py_plugins.front_matter import front_matter_plugin
     except ImportError as error:
-        raise missing("reading Markdown", error) from error
+        raise missing_library("reading Markdown", error) from error
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     parser.use(footnote_plugin).use(front_matter_plugin)
     tokens = parser.parse(text)

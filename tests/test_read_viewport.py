@@ -8,7 +8,7 @@ import pytest
 
 from spark_mlx.reader.columns import fit, width, wrap
 from spark_mlx.reader.documents import Block, Document
-from spark_mlx.reader.page import Page
+from spark_mlx.reader.viewport import Viewport
 
 
 def lines(text: str, columns: int) -> list[str]:
@@ -78,7 +78,7 @@ TEXTS = [f"Paragraph {i} " + "with quite some words in it " * (i % 7) for i in r
 DOCUMENT = Document.of("x", [Block(text) for text in TEXTS])
 
 
-def seen(page: Page, place: int) -> int | None:
+def seen(page: Viewport, place: int) -> int | None:
     """The row that shows a place."""
     for y, row in enumerate(page.rows()):
         if row.span is not None and row.span[0] <= place < row.span[1]:
@@ -87,7 +87,7 @@ def seen(page: Page, place: int) -> int | None:
 
 
 def test_a_page_from_the_top() -> None:
-    page = Page(Document.of("x", [Block("Head", 1), Block("one two three")]), 7, 9)
+    page = Viewport(Document.of("x", [Block("Head", 1), Block("one two three")]), 7, 9)
     page.show((0, 4))
     assert [(row.span, row.level) for row in page.rows()] == [
         ((0, 4), 1),
@@ -100,7 +100,7 @@ def test_a_page_from_the_top() -> None:
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (20, 5), (7, 1), (200, 60), (1, 1)])
 def test_every_sentence_comes_into_sight(columns: int, rows: int) -> None:
-    page = Page(DOCUMENT, columns, rows)
+    page = Viewport(DOCUMENT, columns, rows)
     draw = random.Random(1)
     spans = [s for i in range(0, len(DOCUMENT.paragraphs), 9) for s in DOCUMENT.sentences(i)]
     for span in [*spans, *draw.sample(spans, len(spans))]:
@@ -110,7 +110,7 @@ def test_every_sentence_comes_into_sight(columns: int, rows: int) -> None:
 
 
 def test_a_page_stays_while_the_sentence_is_on_it() -> None:
-    page = Page(DOCUMENT, 40, 20)
+    page = Viewport(DOCUMENT, 40, 20)
     first = DOCUMENT.sentences(0)[0]
     page.show(first)
     before = page.rows()

@@ -1,8 +1,8 @@
-"""The plain view: each sentence is a line, printed when it begins to be heard.
+"""Line view (`--plain`): print each sentence as a line when it begins to be heard.
 
-The cursor only ever goes to the next line, and nothing is coloured, so that braille displays and
-screen readers can follow. Keys are taken as they are pressed, without an echo; where the input is
-no terminal, the characters of its lines are the keys.
+The cursor only moves to the next line, and nothing is coloured, so braille displays and screen
+readers can follow. Keys act when they are pressed, without an echo; if the input is no terminal,
+the characters of its lines are the keys.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import time
 from collections.abc import Iterator
 
 from spark_mlx.errors import SparkError
-from spark_mlx.reader import keys, moves
+from spark_mlx.reader import key_bindings as keys
+from spark_mlx.reader import navigation
+from spark_mlx.reader.engine import State
 from spark_mlx.reader.reading import Reading
-from spark_mlx.reader.speaking import State
 
-_TICK = 0.04  # seconds that a key is waited for, before the speaker is asked again
-_KEEP = 5.0  # seconds between two times that the place is written down
-# What a terminal sends for keys that are no characters, in both of its modes.
+_TICK = 0.04  # seconds to wait for a key before the reading is polled again
+_KEEP = 5.0  # seconds between two times that the position is written down
+# Escape sequences of the arrow and home keys, in both modes of a terminal.
 _SEQUENCES = {
     f"\x1b{mode}{letter}": key
     for mode in "[O"
@@ -38,11 +39,11 @@ _SEQUENCES = {
 
 
 class CannotSpeak(SparkError):
-    """Speech failed, and nobody is there to try again."""
+    """Speech failed, and without a terminal it cannot be retried."""
 
 
 def run(reading: Reading, keyboard: int | None) -> None:
-    """Prints a reading until it has ended or its reader quits.
+    """Print a reading until it has ended or its reader quits.
 
     Args:
         keyboard: the file descriptor that keys are read from; None for none.
@@ -50,13 +51,13 @@ def run(reading: Reading, keyboard: int | None) -> None:
     Raises:
         SparkError: it cannot be spoken, and there is no terminal to try again from.
     """
-    view = Plain(reading, keyboard)
-    with view.keys_at_once():
+    view = LineView(reading, keyboard)
+    with view.unbuffered_keys():
         view.run()
 
 
-class Plain:
-    """A reading on a terminal that only prints lines."""
+class LineView:
+    """A reading printed line by line."""
 
     def __init__(self, reading: Reading, keyboard: int | None) -> None:
         self._reading = reading
@@ -64,7 +65,7 @@ class Plain:
         self._terminal = keyboard is not None and os.isatty(keyboard)
 
     def run(self) -> None:
-        """Until q, or, without a terminal, until the end."""
+        """Print sentences and handle keys, until q or, without a terminal, until the end."""
         reading = self._reading
         state = reading.state
         kept = time.monotonic()
@@ -88,8 +89,8 @@ class Plain:
                 return
 
     @contextlib.contextmanager
-    def keys_at_once(self) -> Iterator[None]:
-        """Lets a terminal give each key when it is pressed, without an echo."""
+    def unbuffered_keys(self) -> Iterator[None]:
+        """Switch the terminal to single keys without an echo."""
         if self._keyboard is None or not self._terminal:
             yield
             return
@@ -103,7 +104,7 @@ class Plain:
             termios.tcsetattr(self._keyboard, termios.TCSADRAIN, before)
 
     def _keys(self) -> list[str]:
-        """The keys since the last time, after a tick if there are none."""
+        """Keys since the last call; wait a tick if there are none."""
         if self._keyboard is None:
             time.sleep(_TICK)
             return []
@@ -121,9 +122,9 @@ class Plain:
         return list(data)
 
     def _press(self, key: str) -> bool:
-        """Does what a key asks for; False to quit."""
+        """Run the action bound to a key; False to quit."""
         reading = self._reading
-        paused, place = reading.state is State.PAUSED, reading.span
+        paused, span = reading.state is State.PAUSED, reading.span
         if key == keys.QUIT:
             return False
         if key == keys.HELP:
@@ -136,28 +137,28 @@ class Plain:
         else:
             return True
         self._print_notices()
-        # What is not going to be heard now is shown at least.
-        if paused and reading.state is State.PAUSED and reading.span != place:
+        # A paused reader does not hear the new sentence, so print it.
+        if paused and reading.state is State.PAUSED and reading.span != span:
             self._print(reading.document.text[slice(*reading.span)])
         return True
 
     def _search(self) -> None:
-        """Asks for words, while the terminal shows what is typed."""
+        """Ask for words, with the terminal echoing them."""
         if self._keyboard is None or not self._terminal:
             return
         speaking = self._reading.state in (State.SPEAKING, State.LOADING)
         if speaking:
             self._reading.toggle()
         self._print("search for:")
-        with self._lines():
+        with self._line_input():
             words = os.read(self._keyboard, 4096).decode("utf-8", "replace")
-        moves.search(self._reading, words.strip())
+        navigation.search(self._reading, words.strip())
         if speaking:
             self._reading.toggle()
 
     @contextlib.contextmanager
-    def _lines(self) -> Iterator[None]:
-        """Lets a terminal give whole lines, and echo them, for a while."""
+    def _line_input(self) -> Iterator[None]:
+        """Switch the terminal back to whole, echoed lines for a while."""
         assert self._keyboard is not None
         raw = termios.tcgetattr(self._keyboard)
         cooked = termios.tcgetattr(self._keyboard)
@@ -171,7 +172,7 @@ class Plain:
     def _print_notices(self) -> None:
         if self._reading.state is State.FAILED and not self._terminal:
             raise CannotSpeak(self._reading.failure)
-        for notice in self._reading.notices():
+        for notice in self._reading.take_notices():
             self._print(notice)
 
     @staticmethod
