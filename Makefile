@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
 NANO := build/nano
 
-.PHONY: say test test-full sanitize check format lint types contracts nano nano-eval clean
+.PHONY: say test test-full sanitize check format lint types contracts help-tables nano nano-eval clean
 
 # Into a file, so that there is something to hear on a machine without sound too; then aloud.
 say: $(VENV)/.installed
@@ -59,6 +59,10 @@ types: $(VENV)/.installed
 contracts: $(VENV)/.installed types
 	cd build/types && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --no-logo \
 		--config $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/build/import_linter
+
+# The tables of options in docs/cli.md, from the parsers.
+help-tables: $(VENV)/.installed
+	$(BIN)/python tests/help_tables.py
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

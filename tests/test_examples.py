@@ -32,6 +32,7 @@ EXAMPLES = {
 BENCHMARKS = {
     "beside_llama",
     "card",
+    "draw_speech",
     "look_ahead",
     "profile_sentence",
     "soak_daemon",
@@ -130,6 +131,25 @@ def test_profile_sentence(run: Run) -> None:
     assert "prenet" in stages
     assert sum(stages.values()) == pytest.approx(2 * stages["in all"], abs=0.05)
     assert lines[-1].endswith("for 4 s")
+
+
+def test_draw_speech(run: Run, tmp_path: Path) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        pytest.skip("needs matplotlib (pip install 'spark-mlx[nano]')")
+    printed = run("draw_speech", "Hi.", "hi.flac", "hi.png")
+    assert f"{len(samples(tmp_path / 'hi.flac')) / 16_000:.2f} s" in printed
+    assert (tmp_path / "hi.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_decibels() -> None:
+    from draw_speech import HOP, RANGE, decibels
+
+    tone = np.sin(np.arange(16_000) * 2 * np.pi * 1000 / 16_000).astype(np.float32)
+    level = decibels(tone)
+    assert level.shape == (257, 16_000 // HOP + 1)
+    assert (level[:, :150].argmax(axis=0) == 32).all()  # 1 kHz of bins 31.25 Hz apart
+    assert level.max() == 0
+    assert level.min() == -RANGE
 
 
 def test_look_ahead(run: Run) -> None:
