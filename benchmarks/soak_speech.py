@@ -49,14 +49,14 @@ def read(card: Card, model: str | None, seconds: float) -> None:
     from soak_playback import memory
     from spark_mlx import voices
     from spark_mlx.generation.stream_decoder import Chunk
-    from spark_mlx.speech_queue import live
+    from spark_mlx.speech_queue.service import SpeechQueue
+    from spark_mlx.tts import SparkTTS
 
     made: list[np.ndarray] = []
     used: list[float] = []
     bar = tqdm(total=round(seconds), unit="s", disable=None)
 
-    def make(stop: threading.Event) -> Iterator[Chunk]:
-        tts = spark_mlx.load(model)
+    def make(tts: SparkTTS, stop: threading.Event) -> Iterator[Chunk]:
         voice = voices.preset(tts.codec.fingerprint) or tts.create_voice()
         length = 0.0
         for chunk in tts.stream(text(seconds), voice, stop=stop):
@@ -67,13 +67,14 @@ def read(card: Card, model: str | None, seconds: float) -> None:
                 return
 
     def watch(chunk: Chunk, heard: float) -> None:
-        if heard > len(used):  # once a second
+        while heard > len(used):  # once a second
             # What is kept here to be compared does not count.
             kept = len(card.played) + sum(samples.nbytes for samples in made)
             used.append(memory() - kept / 1e6)
             bar.update(1)
 
-    report = live.play(make, watch=watch)
+    with SpeechQueue(lambda: spark_mlx.load(model)) as speech:
+        report = speech.play(make, watch=watch)
     bar.close()
     meant = np.concatenate(made)
     played = np.frombuffer(bytes(card.played), np.float32).reshape(-1, FRAME // 4)[:, 0]

@@ -253,7 +253,7 @@ class SparkTTS:
         a warning. One that begins with a second of silence has given nothing yet, and is.
 
         MLX wants a model to be used in the thread that loaded it, so `load` in the thread that
-        takes the chunks. `live.play` does that.
+        takes the chunks. `SpeechQueue` does that.
 
         Args:
             look_ahead: how many codes behind a chunk are waited for; None for as many as make the

@@ -31,7 +31,7 @@ from spark_mlx.daemon.address import Address, default_path, dial, xucred_uid
 from spark_mlx.daemon.client import Client, connect
 from spark_mlx.daemon.server import Server
 from spark_mlx.errors import DaemonError, PlaybackError, TextError, VoiceError
-from spark_mlx.speech_queue.events import Event, Herald
+from spark_mlx.speech_queue.events import Event, EventDispatcher
 
 LONG = "This sentence goes on for quite some time, until it ends. " * 200
 Start = Callable[..., Daemon]
@@ -390,9 +390,9 @@ class Still:
     """A speaker that only tells what a test wants."""
 
     def __init__(self) -> None:
-        self.herald = Herald()
-        self.subscribe = self.herald.subscribe
-        self.close = self.herald.close
+        self.events = EventDispatcher()
+        self.subscribe = self.events.subscribe
+        self.close = self.events.close
 
     def status(self) -> dict[str, Any]:
         return {"queued": 0}
@@ -422,7 +422,7 @@ def test_who_does_not_read_is_dropped(
         assert deaf.ask(do="watch")["ok"]
         assert other.ask(do="watch")["ok"]
         for i in range(40):
-            spoken.herald.tell(Event("sentence", i, text="x" * 50_000))
+            spoken.events.tell(Event("sentence", i, text="x" * 50_000))
             assert other.line()["utterance"] == i
         read = 0
         while not deaf.at_end():

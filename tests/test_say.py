@@ -202,7 +202,7 @@ def test_ctrl_c_while_playing(model: Path) -> None:
     _, stderr = process.communicate(timeout=30)
     assert time.monotonic() - begun < 5
     assert process.returncode == 130
-    assert stderr == b"open stop\n"
+    assert stderr == b"open stop close\n"
 
 
 def test_the_process_ends_well(model: Path) -> None:

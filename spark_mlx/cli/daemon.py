@@ -20,7 +20,7 @@ from spark_mlx.errors import DaemonError, SparkError
 
 if TYPE_CHECKING:
     from spark_mlx.daemon.server import Server
-    from spark_mlx.speech_queue.service import Speaker
+    from spark_mlx.speech_queue.service import SpeechQueue
 
 # What the daemon can do of what `say` can: all other options must be as they are by default.
 _SHARED = {"text", "file", "voice", "rate", "debug"}
@@ -32,14 +32,14 @@ def daemon(args: argparse.Namespace) -> int:
         return _talk(args, path)
     from spark_mlx.checkpoints import hub
     from spark_mlx.daemon.server import Server
-    from spark_mlx.speech_queue.service import Speaker
+    from spark_mlx.speech_queue.service import SpeechQueue
     from spark_mlx.tts import load
 
     folder = hub.resolve(args.model)
     idle = None if args.idle_exit is None else 60 * args.idle_exit
     with Address(path) as address:
         loading = functools.partial(load, folder, dtype=args.dtype)
-        speaker = Speaker(loading, voice=args.voice, device=args.device)
+        speaker = SpeechQueue(loading, voice=args.voice, device=args.device)
         server = Server(speaker, address, {"model": str(folder), "voice": args.voice}, idle)
         failures: list[SparkError] = []
         with contextlib.closing(server), _signals(server):
@@ -98,7 +98,7 @@ def _talk(args: argparse.Namespace, path: Path) -> int:
     return 0
 
 
-def _watch_loading(speaker: Speaker, server: Server, failures: list[SparkError]) -> None:
+def _watch_loading(speaker: SpeechQueue, server: Server, failures: list[SparkError]) -> None:
     """Tells when the model is there; a daemon without one ends."""
     try:
         speaker.wait_loaded()

@@ -120,7 +120,7 @@ def _engine(args: argparse.Namespace) -> AbstractContextManager[SpeechEngine]:
     from spark_mlx.speech_queue import service
 
     device = int(args.device) if args.device and args.device.isdecimal() else args.device
-    return service.Speaker(functools.partial(load_model, args), device=device)
+    return service.SpeechQueue(functools.partial(load_model, args), device=device)
 
 
 @contextlib.contextmanager

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import functools
 import sys
-import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -22,9 +21,10 @@ from spark_mlx.cli.models import load_model, mention_built_in
 from spark_mlx.cli.screen import Bar, Marker
 from spark_mlx.cli.voice import list_ as list_voices
 from spark_mlx.errors import SubtitleError, TextError, UsageError
+from spark_mlx.generation.sampling import Sampling
 from spark_mlx.generation.stream_decoder import Chunk
 from spark_mlx.speech import Sentence
-from spark_mlx.speech_queue import live
+from spark_mlx.speech_queue.service import SpeechQueue, Watch
 from spark_mlx.text import clean
 from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
@@ -60,12 +60,8 @@ def say(args: argparse.Namespace) -> int:
 def _aloud(args: argparse.Namespace, text: str) -> None:
     """Plays what is written meanwhile."""
 
-    def make(stop: threading.Event) -> Iterable[Chunk]:
-        tts = load_model(args)
-        return tts.stream(text, _voice(tts, args), **_sampling(args), stop=stop)
-
     with contextlib.ExitStack() as screen:
-        watchers: list[live.Watch] = []
+        watchers: list[Watch] = []
         if args.interactive:
             watchers.append(screen.enter_context(Marker(sys.stdout)))
         if args.progress:
@@ -75,12 +71,15 @@ def _aloud(args: argparse.Namespace, text: str) -> None:
             for watcher in watchers:
                 watcher(chunk, position)
 
-        report = live.play(
-            make,
-            device=args.audio_device,
-            rate=_rate(args),
-            watch=watch if watchers else None,
+        speech = screen.enter_context(
+            SpeechQueue(
+                functools.partial(load_model, args),
+                voice=lambda tts: _voice(tts, args),
+                device=args.audio_device,
+                rate=_rate(args),
+            )
         )
+        report = speech.play(text, sampling=_sampling(args), seed=args.seed, watch=watch)
     _write_subtitles(args, report.sentences, _rate(args))
     _warn(report.warnings)
     if args.verbose:
@@ -104,7 +103,13 @@ def _into_file(args: argparse.Namespace, text: str) -> None:
             bar.total = pieces
             bar.update(done - bar.n)
 
-        speech = tts.say(text, voice, **_sampling(args), progress=progress)
+        speech = tts.say(
+            text,
+            voice,
+            **dataclasses.asdict(_sampling(args)),
+            seed=args.seed,
+            progress=progress,
+        )
     spoken = time.perf_counter()
     _warn(speech.warnings)
     if args.verbose:
@@ -176,9 +181,8 @@ def _rate(args: argparse.Namespace) -> float:
     return float(args.rate) / OWN_SPEED
 
 
-def _sampling(args: argparse.Namespace) -> dict[str, Any]:
-    """What `SparkTTS.say` and `stream` want to know besides text and voice."""
-    return {name: getattr(args, name) for name in ("temperature", "top_k", "top_p", "seed")}
+def _sampling(args: argparse.Namespace) -> Sampling:
+    return Sampling(args.temperature, args.top_k, args.top_p)
 
 
 def _write_subtitles(

@@ -1,4 +1,4 @@
-"""Speaks through the daemon, with the methods of `Speaker`: calls → lines → events.
+"""Speaks through the daemon, with the methods of `SpeechQueue`: calls → lines → events.
 
 Imports neither MLX nor anything that plays sound: a client is ready at once.
 """
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from spark_mlx.daemon import protocol
 from spark_mlx.daemon.address import default_path, dial
 from spark_mlx.errors import DaemonError
-from spark_mlx.speech_queue.events import Event, Herald, Utterance
+from spark_mlx.speech_queue.events import Event, EventDispatcher, Utterance
 
 if TYPE_CHECKING:
     from spark_mlx.audio.time_stretch import Stretch
@@ -63,7 +63,7 @@ class Client:
         self.sample_rate = 0
         self._path = path
         self._lines = _Lines(connection)
-        self._herald = Herald()
+        self._herald = EventDispatcher()
         # Around what follows, and around sending. Reentrant, since a `_Sounds` may be collected
         # anywhere, and leaves then.
         self._lock = threading.RLock()
@@ -104,7 +104,7 @@ class Client:
         rate: float | None = None,
         follow: bool = False,
     ) -> Utterance:
-        """As `Speaker.say`. With `follow` the speech stops when this client leaves or dies."""
+        """As `SpeechQueue.say`. With `follow` the speech stops when this client leaves or dies."""
         fields = {"text": text, "voice": _absolute(voice), "start": start, "rate": rate}
         answer = self._ask("say", mode="now" if now else "queue", follow=follow, **fields)
         utterance: Utterance = answer["utterance"]
@@ -137,7 +137,7 @@ class Client:
         return _Sounds(self, lines, 1.0 if rate is None else rate, self._leave)
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
-        """As `Speaker.subscribe`: the events of all utterances, also those of other clients."""
+        """As `SpeechQueue.subscribe`: the events of all utterances, also those of other clients."""
         unsubscribe = self._herald.subscribe(callback)
         if not self._watching:
             self._ask("watch")
@@ -145,29 +145,29 @@ class Client:
         return unsubscribe
 
     def stop(self, utterance: int | None = None) -> None:
-        """As `Speaker.stop`."""
+        """As `SpeechQueue.stop`."""
         self._ask("stop", utterance=utterance)
 
     def pause(self) -> None:
-        """As `Speaker.pause`."""
+        """As `SpeechQueue.pause`."""
         self._ask("pause")
 
     def resume(self) -> None:
-        """As `Speaker.resume`."""
+        """As `SpeechQueue.resume`."""
         self._ask("resume")
 
     def skip(self, sentences: int) -> None:
-        """As `Speaker.skip`."""
+        """As `SpeechQueue.skip`."""
         self._ask("skip", by=sentences)
 
     def status(self) -> dict[str, Any]:
-        """As `Speaker.status`, and `model` (its folder), `voice` (of texts that name none, or
+        """As `SpeechQueue.status`, and `model` (its folder), `voice` (of texts that name none, or
         None), `clients`, `pid` and `version`."""
         answer = self._ask("status")
         return {name: value for name, value in answer.items() if name not in ("ok", "id")}
 
     def voices(self) -> list[str]:
-        """As `Speaker.voices`."""
+        """As `SpeechQueue.voices`."""
         return list(self._ask("voices")["voices"])
 
     def shutdown(self) -> None:
@@ -177,7 +177,7 @@ class Client:
 
     @property
     def rate(self) -> float:
-        """As `Speaker.rate`, for all clients."""
+        """As `SpeechQueue.rate`, for all clients."""
         return float(self.status()["rate"])
 
     @rate.setter
@@ -186,7 +186,7 @@ class Client:
 
     @property
     def volume(self) -> float:
-        """As `Speaker.volume`, for all clients."""
+        """As `SpeechQueue.volume`, for all clients."""
         return float(self.status()["volume"])
 
     @volume.setter

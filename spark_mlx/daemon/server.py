@@ -25,7 +25,7 @@ from spark_mlx.daemon.address import Address, peer
 from spark_mlx.daemon.protocol import LONGEST_LINE, Request
 from spark_mlx.errors import DaemonError, SparkError
 from spark_mlx.speech_queue.events import Event
-from spark_mlx.speech_queue.service import Speaker, Synthesis
+from spark_mlx.speech_queue.service import SpeechQueue, Synthesis
 from spark_mlx.version import __version__
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Server:
 
     def __init__(
         self,
-        speaker: Speaker,
+        speaker: SpeechQueue,
         address: Address,
         about: dict[str, Any] | None = None,
         idle: float | None = None,
@@ -389,7 +389,7 @@ class _Client:
                         "synthesis": number,
                         "pcm": base64.b64encode(pcm.tobytes()).decode("ascii"),
                         "rate": rate(),
-                        "span": list(synthesis.span(stretch)),
+                        "span": list(synthesis.sentence(stretch)),
                         "sentence": stretch.sentence,
                     }
                     self.send(protocol.encode(line))

@@ -47,3 +47,37 @@ def _quiet(samples: Samples, rate: int) -> int:
     """How many samples of near silence (N,) begins with."""
     stretches = files.silences(samples, rate, seconds=0)
     return stretches[0][1] if stretches and stretches[0][0] == 0 else 0
+
+
+class Joiner:
+    """Insert the missing silence between pieces of speech that come in chunks.
+
+    Args:
+        rate: Hz.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._kept = int(LONGEST * rate)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: no silence belongs before the next chunk."""
+        self._tail: Samples = np.zeros(0, dtype=np.float32)
+        self._boundary: Boundary | None = None
+
+    def end(self, boundary: Boundary) -> None:
+        """Note what follows the piece. Of pieces without sound the greatest boundary counts."""
+        if len(self._tail):
+            self._boundary = max(boundary, self._boundary or boundary)
+
+    def before(self, samples: Samples) -> Samples:
+        """Silence to put before a chunk (N,), maybe none; keeps the chunk's end for the next."""
+        if not len(samples):
+            return samples
+        silence = samples[:0]
+        if self._boundary is not None:
+            silence = pause(self._tail, samples, self._boundary, self._rate)
+            self._tail, self._boundary = self._tail[:0], None
+        self._tail = np.concatenate([self._tail, samples])[-self._kept :]
+        return silence

@@ -1,4 +1,4 @@
-"""What a speaker tells about its utterances, here or in the daemon. Imports nothing heavy."""
+"""Events of utterances, and how they reach those who listen. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Event:
-    """Something a listener has heard, or will not hear.
+    """A step of an utterance that the listener has heard, or its end.
 
     Attributes:
         kind: "begin" (the first sound of the utterance), "sentence" (a sentence begins to be
-            heard), and one of the last: "end" (all was heard), "stopped", "error".
-        utterance: which one; what `Speaker.say` returned.
-        sentence: which sentence, counted from 0 where the utterance began; those before it, to
-            which `skip` can go back, are negative. Of the last kinds, the one heard last.
-        text: the sentence in the words of the text that was given, or "".
+            heard), or a last one: "end" (all was heard), "stopped", "error".
+        utterance: its number, as `SpeechQueue.say` returned it.
+        sentence: number of the sentence, counted from 0 where the utterance began; earlier ones,
+            to which `skip` can go back, are negative. In a last event: the one heard last.
+        text: the sentence in the words of the given text, or "".
         span: its first character in that text and the one after its last.
-        time: seconds of speech of this utterance that were heard before.
-        message: what went wrong, with "error"; what can be heard to be wrong, with "end"; or "".
+        time: seconds of this utterance that were heard before.
+        message: the failure with "error"; audible faults with "end"; or "".
     """
 
     kind: str
@@ -37,7 +37,7 @@ class Event:
 
     @property
     def last(self) -> bool:
-        """Whether nothing more comes of this utterance."""
+        """Whether this is the utterance's last event."""
         return self.kind in ("end", "stopped", "error")
 
 
@@ -52,23 +52,23 @@ class Utterance(int):
     _events: queue.SimpleQueue[Event]
 
     def put(self, event: Event) -> None:
-        """Adds an event; for whoever speaks."""
+        """Add an event."""
         self._events.put(event)
 
     def __iter__(self) -> Iterator[Event]:
         while True:
             event = self._events.get()
             if event.last:
-                self._events.put(event)  # for whoever iterates again
+                self._events.put(event)  # for another iteration
             yield event
             if event.last:
                 return
 
 
-class Herald:
-    """Brings events to those who want them, in order, in a thread of its own.
+class EventDispatcher:
+    """Deliver events to utterances and subscribers, in order, from a thread of its own.
 
-    So who tells an event never waits for who hears of it, and may hold any lock.
+    `tell` only queues, so it may be called with any lock held.
     """
 
     def __init__(self) -> None:
@@ -81,14 +81,16 @@ class Herald:
         self._thread.start()
 
     def expect(self, utterance: Utterance) -> None:
-        """Events of an utterance will come."""
+        """Register an utterance for the events of its number."""
         with self._lock:
             self._utterances[int(utterance)] = utterance
 
     def tell(self, event: Event) -> None:
+        """Queue an event for delivery."""
         self._events.put(event)
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `callback` with every event until the returned function is called."""
         with self._lock:
             number = self._next
             self._next += 1
@@ -101,7 +103,7 @@ class Herald:
         return unsubscribe
 
     def close(self) -> None:
-        """Ends the thread when all that was told has been brought."""
+        """Deliver the queued events and end the thread."""
         self._events.put(None)
         if threading.current_thread() is not self._thread:
             self._thread.join(5)
@@ -118,5 +120,5 @@ class Herald:
             for callback in callbacks:
                 try:
                     callback(event)
-                except Exception:  # the others want to know it still
-                    log.exception("an event could not be brought to %r", callback)
+                except Exception:  # a fault of one subscriber must not silence the others
+                    log.exception("an event could not be delivered to %r", callback)

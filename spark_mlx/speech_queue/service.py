@@ -1,46 +1,55 @@
-"""One utterance after another, spoken aloud in this process: texts → ears, and events.
+"""SpeechQueue: texts of any thread, spoken aloud one after another: texts → sound, and events.
 
-Three threads beside the callers': the worker makes speech, the mouth gives it to the player a
-second before it is heard, and the herald tells who listens. A caller never waits for any of them.
+Three threads beside the callers': one synthesizes, one gives the samples to the player a second
+before they are heard, one delivers events. No caller waits for any of them.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import deque
+import queue
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
 from spark_mlx import voices
 from spark_mlx.audio import player
 from spark_mlx.errors import SparkError, TextError
-from spark_mlx.speech_queue.events import Event, Herald, Utterance
-from spark_mlx.speech_queue.playback_thread import Mouth
-from spark_mlx.speech_queue.queue import Queue, Said
+from spark_mlx.generation.sampling import Sampling
+from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech import Sentence, note
+from spark_mlx.speech_queue.controls import QueueControls
+from spark_mlx.speech_queue.events import Event, EventDispatcher, Utterance
+from spark_mlx.speech_queue.job import MakeChunks, ScriptSource, SpeechJob, StreamSource
+from spark_mlx.speech_queue.playback_thread import PlaybackThread
+from spark_mlx.speech_queue.queue import QueuedUtterance, UtteranceQueue
+from spark_mlx.speech_queue.report import Report
 from spark_mlx.speech_queue.synthesis import Synthesis
-from spark_mlx.speech_queue.synthesis_thread import Job, Worker
+from spark_mlx.speech_queue.synthesis_thread import SynthesisThread, default_voice
 from spark_mlx.text.script import Script
 from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
-__all__ = ["Event", "Speaker", "Synthesis", "Utterance"]
+__all__ = ["Event", "Report", "SpeechQueue", "Synthesis", "Utterance"]
 
-MOST_QUEUED = 1000  # texts
+MAX_QUEUED = 1000  # texts
+
+Watch = Callable[[Chunk, float], None]
 
 
-class Speaker:
-    """Speaks texts aloud, one after another; a context manager. `daemon.client.Client` has the
-    same methods and speaks through the daemon. Any thread may call them.
+class SpeechQueue(QueueControls):
+    """Speak texts aloud, one after another; a context manager. Any thread may call its methods.
 
-        with Speaker(spark_mlx.load) as speaker:
-            for event in speaker.say("Hello. How are you?"):
+    `daemon.client.Client` has the same methods and speaks through the daemon.
+
+        with SpeechQueue(spark_mlx.load) as speech:
+            for event in speech.say("Hello. How are you?"):
                 print(event.kind, event.text)
 
     Args:
-        tts: what loads a model, as `lambda: load("my-model")`; called in the thread that will use
-            it, since MLX wants the two to be the same. `say` can be called meanwhile.
-        voice: of texts that name none; None for one that the model makes up.
+        tts: loads a model, as `lambda: load("my-model")`; called in the thread that will use it.
+            `say` can be called meanwhile.
+        voice: of texts that name none: a voice, the name of one, an .npz file, or a function that
+            gives one for the loaded model. None is the model's default.
         device: an output device for `Player`; None for the default one.
         rate: see the property.
         volume: see the property.
@@ -50,22 +59,23 @@ class Speaker:
         self,
         tts: Callable[[], SparkTTS],
         *,
-        voice: Voice | str | None = None,
+        voice: Voice | str | Callable[[SparkTTS], Voice] | None = None,
         device: str | int | None = None,
         rate: float = 1.0,
         volume: float = 1.0,
     ) -> None:
         rate, volume = player.checked_rate(rate), player.checked_volume(volume)
         found = voices.find(voice) if isinstance(voice, str) else voice
+        events = EventDispatcher()
+        shared = UtteranceQueue(events, rate)
+        super().__init__(shared, PlaybackThread(shared, device, volume))
+        self._events = events
         self._numbers = itertools.count(1)
-        self._herald = Herald()
-        self._queue = Queue(self._herald, rate)
-        self._worker = Worker(tts, found, self._queue.pick, self._queue.changed)
-        self._mouth = Mouth(self._queue, self._worker, device, volume)
-        self._worker.start()
-        self._mouth.start()
+        self._synthesis = SynthesisThread(shared, tts, found or default_voice)
+        self._synthesis.start()
+        self._playback.start()
 
-    def __enter__(self) -> Speaker:
+    def __enter__(self) -> SpeechQueue:
         return self
 
     def __exit__(
@@ -77,18 +87,18 @@ class Speaker:
         self.close()
 
     def close(self) -> None:
-        """Stops at once and lets the device go. `wait` first to hear all that was queued."""
+        """Stop at once and let the device go. `wait` first to hear all that was queued."""
         self.stop()
         with self._queue.changed:
             self._queue.closed = True
             for job in self._queue.syntheses:
                 job.stop.set()
             self._queue.changed.notify_all()
-        self._mouth.close()
-        self._worker.close()
-        self._herald.close()
+        self._playback.close()
+        self._synthesis.close()
+        self._events.close()
 
-    # What callers say.
+    # Texts.
 
     def say(
         self,
@@ -99,40 +109,83 @@ class Speaker:
         start: int = 0,
         rate: float | None = None,
     ) -> Utterance:
-        """Queues a text, of any length, and returns at once.
+        """Queue a text, of any length, and return at once.
 
         Args:
-            voice: a voice, the name of one, an .npz file; None for the speaker's own.
+            voice: a voice, the name of one, an .npz file; None for the queue's own.
             now: stop everything else, and speak this at once.
             start: the character of `text` to begin at; `skip` can still go back before it.
-            rate: for this utterance; None for the speaker's.
+            rate: for this utterance; None for the queue's.
 
         Returns:
             Its number; iterating over it gives its events.
 
         Raises:
-            TextError: there is nothing to say, or far too much waits already.
+            TextError: there is nothing to say, or too many texts wait already.
             VoiceError: there is no such voice.
             PlaybackError: no speech plays at that rate.
             ModelError: the model could not be loaded.
         """
-        if rate is not None:
-            player.checked_rate(rate)
-        job = self._job(text, voice, start)
-        with self._mouth.silence() if now else self._queue.changed:
-            if now:
-                self._mouth.pause(False)
-                for said in list(self._queue.utterances):
-                    self._queue.end(said, "stopped")
-            if self._queue.closed:
-                raise SparkError("the speaker was closed; make another one")
-            if len(self._queue.utterances) >= MOST_QUEUED:
-                raise TextError(f"{MOST_QUEUED} texts wait already; wait for some, or stop them")
-            number = Utterance(next(self._numbers))
-            self._herald.expect(number)
-            self._queue.utterances.append(Said(number, job, rate))
-            self._queue.changed.notify_all()
-        return number
+        source = ScriptSource(Script(text, start), Sampling(), 0)
+        return self._queue_up(self._job(source, voice), rate, now).number
+
+    def play(
+        self,
+        text: str | MakeChunks,
+        *,
+        voice: Voice | str | None = None,
+        rate: float | None = None,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        watch: Watch | None = None,
+    ) -> Report:
+        """Speak a text and return when it has been heard. An error or Ctrl-C stops it at once.
+
+        Args:
+            text: of any length; or a function that gives chunks, called in the synthesis thread
+                with the loaded model and an event that is set when no more are wanted.
+            voice, rate: as of `say`.
+            sampling, seed: as of `SparkTTS.say`; without effect on chunks that are given.
+            watch: called, in the thread that called `play`, with each chunk when it begins to be
+                heard, and the seconds of speech before it.
+
+        Raises:
+            GenerationError: there was nothing to hear.
+            PlaybackError: there is no output device, or it fails.
+            As `say`, and whatever the function for chunks raises, as a SparkError.
+        """
+        source = (
+            ScriptSource(Script(text), sampling or Sampling(), seed)
+            if isinstance(text, str)
+            else StreamSource(text)
+        )
+        before = self._playback.counts()
+        heard: queue.SimpleQueue[tuple[Chunk, float] | None] = queue.SimpleQueue()
+        queued = self._queue_up(self._job(source, voice), rate, heard=heard)
+        found: dict[int, Sentence] = {}
+        try:
+            while (some := heard.get()) is not None:
+                note(found, some[0])
+                if watch is not None:
+                    watch(*some)
+        except BaseException:
+            self.stop(queued.number)
+            raise
+        if queued.error is not None:
+            raise queued.error
+        underruns, waits = (
+            now - then for now, then in zip(self._playback.counts(), before, strict=True)
+        )
+        return Report(
+            self._synthesis.loading,
+            queued.job.first,
+            queued.job.work,
+            queued.before,
+            underruns,
+            waits,
+            tuple(found.values()),
+            tuple(queued.warnings),
+        )
 
     def synthesize(
         self,
@@ -141,7 +194,7 @@ class Speaker:
         voice: Voice | str | None = None,
         notify: Callable[[], None] | None = None,
     ) -> Synthesis:
-        """The speech of a text for someone who plays it himself. Works beside `say`.
+        """Speech of a text for a caller who plays it. Works beside `say`.
 
         Args:
             notify: called, in some thread, when more can be taken or nothing more comes.
@@ -149,137 +202,52 @@ class Speaker:
         Raises:
             As `say`.
         """
-        job = self._job(text, voice, 0, notify)
+        job = self._job(ScriptSource(Script(text), Sampling(), 0), voice, notify)
         with self._queue.changed:
+            self._check_open()
             self._queue.syntheses.append(job)
             self._queue.changed.notify_all()
         return Synthesis(job, self._queue)
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
-        """Calls `callback` with every event, in a thread of its own, until the function that is
-        returned is called."""
-        return self._herald.subscribe(callback)
-
-    def stop(self, utterance: int | None = None) -> None:
-        """Silence within a tenth of a second, and nothing is left in the queue; or ends only one
-        utterance, if it is not over yet."""
-        with self._queue.changed:
-            waiting = [
-                said for said in list(self._queue.utterances)[1:] if said.number == utterance
-            ]
-            for said in waiting:
-                self._queue.end(said, "stopped")
-        if waiting:
-            return
-        with self._mouth.silence():
-            if utterance is None:
-                self._mouth.pause(False)
-            for said in list(self._queue.utterances):
-                if utterance is None or said.number == utterance:
-                    self._queue.end(said, "stopped")
-
-    def pause(self) -> None:
-        """Holds the speech where it is. `say(now=True)`, `stop` and `resume` end it."""
-        self._mouth.pause(True)
-
-    def resume(self) -> None:
-        """Goes on after `pause`."""
-        self._mouth.pause(False)
-
-    def skip(self, sentences: int) -> None:
-        """Goes on at another sentence of this utterance: 1 is the next, 0 this one again, -1 the
-        one before. Past the last one the utterance ends; before the first one it begins anew."""
-        with self._mouth.silence():
-            if not self._queue.utterances:
-                return
-            said = self._queue.utterances[0]
-            found = said.job.script.sentence(said.at + sentences)
-            if found is None:
-                self._queue.end(said, "end")
-                return
-            number, span = found
-            ready = list(said.job.ready)
-            first = next((i for i, some in enumerate(ready) if some.sentence == number), None)
-            # What is ready begins with the first stretch of a sentence.
-            if first is None:
-                said.job.restart(span[0])
-            else:
-                said.job.ready = deque(ready[first:])
-            said.at = number
-
-    def status(self) -> dict[str, Any]:
-        """What it does: `speaking`, `paused`, `utterance`, `sentence`, `span`, `queued` (texts,
-        this one included), `ahead` (seconds of speech that are made), `rate`, `volume`, `loaded`,
-        `sample_rate` (Hz, 0 before that), `underruns` and `waits` (of the player)."""
-        with self._queue.changed:
-            said = self._queue.utterances[0] if self._queue.utterances else None
-            place = None if said is None else said.job.script.sentence(said.at)
-            out = self._mouth.player
-            return {
-                "speaking": said is not None and not self._mouth.paused,
-                "paused": self._mouth.paused,
-                "utterance": None if said is None else int(said.number),
-                "sentence": None if said is None else said.at,
-                "span": None if place is None else list(place[1]),
-                "queued": len(self._queue.utterances),
-                "ahead": round(sum(said.ahead for said in self._queue.utterances), 2),
-                "rate": self._queue.rate,
-                "volume": self._mouth.volume,
-                "loaded": self._worker.sample_rate > 0,
-                "sample_rate": self._worker.sample_rate,
-                "underruns": 0 if out is None else out.underruns,
-                "waits": 0 if out is None else out.waits,
-            }
-
-    def voices(self) -> list[str]:
-        """The names that `say` takes as a voice."""
-        return voices.names()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Waits until all that was queued has been heard; False if it took longer (seconds)."""
-        with self._queue.changed:
-            return self._queue.changed.wait_for(lambda: not self._queue.utterances, timeout)
-
-    def wait_loaded(self) -> None:
-        """Waits until the model is loaded.
-
-        Raises:
-            SparkError: it could not be.
-        """
-        worker = self._worker
-        with self._queue.changed:
-            self._queue.changed.wait_for(
-                lambda: worker.sample_rate or worker.failure is not None or self._queue.closed
-            )
-            if worker.failure is not None:
-                raise worker.failure
-
-    @property
-    def rate(self) -> float:
-        """The tempo, 0.5 to 3: 1 is as the model speaks. May be set while it speaks."""
-        return self._queue.rate
-
-    @rate.setter
-    def rate(self, rate: float) -> None:
-        self._queue.rate = player.checked_rate(rate)
-
-    @property
-    def volume(self) -> float:
-        """A factor, 0 to 4: 1 is as the model speaks. May be set while it speaks."""
-        return self._mouth.volume
-
-    @volume.setter
-    def volume(self, volume: float) -> None:
-        self._mouth.volume = player.checked_volume(volume)
+        """Call `callback` with every event, in a thread of its own, until the returned function
+        is called."""
+        return self._events.subscribe(callback)
 
     def _job(
         self,
-        text: str,
+        source: ScriptSource | StreamSource,
         voice: Voice | str | None,
-        start: int,
         notify: Callable[[], None] | None = None,
-    ) -> Job:
-        if self._worker.failure is not None:
-            raise self._worker.failure
+    ) -> SpeechJob:
+        if self._queue.failure is not None:
+            raise self._queue.failure
         found = voices.find(voice) if isinstance(voice, str) else voice
-        return Job(Script(text, start), found, notify)
+        return SpeechJob(source, found, notify)
+
+    def _queue_up(
+        self,
+        job: SpeechJob,
+        rate: float | None,
+        now: bool = False,
+        heard: queue.SimpleQueue[tuple[Chunk, float] | None] | None = None,
+    ) -> QueuedUtterance:
+        if rate is not None:
+            player.checked_rate(rate)
+        with self._playback.silence() if now else self._queue.changed:
+            if now:
+                self._playback.pause(False)
+                for queued in list(self._queue.utterances):
+                    self._queue.end(queued, "stopped")
+            self._check_open()
+            if len(self._queue.utterances) >= MAX_QUEUED:
+                raise TextError(f"{MAX_QUEUED} texts wait already; wait for some, or stop them")
+            queued = QueuedUtterance(Utterance(next(self._numbers)), job, rate, heard)
+            self._events.expect(queued.number)
+            self._queue.utterances.append(queued)
+            self._queue.changed.notify_all()
+        return queued
+
+    def _check_open(self) -> None:
+        if self._queue.closed:
+            raise SparkError("the speech queue was closed; make another one")

@@ -1,51 +1,50 @@
-"""Speech as it is made, for someone who plays it himself: a text → samples and their places."""
+"""Speech for callers who play it themselves: a job → chunks, as they are ready."""
 
 from __future__ import annotations
 
-from spark_mlx.audio.files import Samples
-from spark_mlx.speech_queue.queue import Queue
-from spark_mlx.speech_queue.synthesis_thread import Job, Stretch
+from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech_queue.job import SpeechJob
+from spark_mlx.speech_queue.queue import UtteranceQueue
 from spark_mlx.text.alignment import Span
 
 
 class Synthesis:
-    """Speech as it is made, for someone who plays it himself: an iterator of samples (N,) float32
-    at the model's rate, the span of their sentence in the text, and its number.
+    """An iterator of chunks of a text, whose sentences are numbered from 0.
 
-    At most ten seconds are made before they are taken. Iterating raises GenerationError and the
-    like where a text cannot be spoken.
+    At most ten seconds are synthesized before they are taken. Iterating raises GenerationError and
+    the like where the text cannot be spoken. Any thread may `close` it, which ends the iteration.
     """
 
-    def __init__(self, job: Job, queue: Queue) -> None:
+    def __init__(self, job: SpeechJob, queue: UtteranceQueue) -> None:
         self._job = job
         self._queue = queue
 
     def __iter__(self) -> Synthesis:
         return self
 
-    def __next__(self) -> tuple[Samples, Span, int]:
+    def __next__(self) -> Chunk:
         while True:
             with self._queue.changed:
                 self._queue.changed.wait_for(lambda: self._job.ready or self.over)
-                stretch = self.take()
-                if stretch is None:
-                    raise StopIteration
-            if len(stretch.samples):
-                return stretch.samples, self.span(stretch), stretch.sentence
+                chunk = self.take()
+            if chunk is None:
+                raise StopIteration
+            if len(chunk.samples):
+                return chunk
 
     def __del__(self) -> None:
         self.close()
 
     @property
     def over(self) -> bool:
-        """Whether nothing more comes."""
+        """Whether no chunk will come any more."""
         return self._job.stop.is_set() or (self._job.done and not self._job.ready)
 
-    def take(self) -> Stretch | None:
-        """What comes next, if it is there; never waits.
+    def take(self) -> Chunk | None:
+        """The next chunk, if it is ready; never waits.
 
         Raises:
-            SparkError: the text cannot be spoken.
+            SparkError: the text cannot be spoken, or the model could not be loaded.
         """
         with self._queue.changed:
             if self._job.stop.is_set():
@@ -60,13 +59,12 @@ class Synthesis:
                     raise error
             return None
 
-    def span(self, stretch: Stretch) -> Span:
-        """The place of a stretch's sentence."""
-        found = self._job.script.sentence(stretch.sentence)
-        return (0, 0) if found is None else found[1]
+    def sentence(self, chunk: Chunk) -> Span:
+        """The place of a chunk's sentence, of which its span may be a part."""
+        found = self._job.source.sentence(chunk.sentence)
+        return chunk.span if found is None else found[1]
 
     def close(self) -> None:
-        """Nobody wants the rest."""
+        """Drop the rest."""
         with self._queue.changed:
             self._queue.forget(self._job)
-            self._queue.changed.notify_all()

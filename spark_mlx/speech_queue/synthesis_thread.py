@@ -1,208 +1,146 @@
-"""The one thread that calls MLX: jobs, a text each → stretches of speech, the most urgent first.
+"""The thread that uses the model: jobs → chunks, the most urgent job first.
 
-MLX wants a model to be used in the thread that loaded it, so the thread loads it too. A job is
-worked on by one chunk at a time; whoever wants a text at once waits for one chunk at most.
+A model is used in the thread that loaded it, so this thread loads it too. A job gives way to a
+more urgent one after each chunk.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-import numpy as np
-
-from spark_mlx.audio.files import Samples
+from spark_mlx import voices
 from spark_mlx.errors import SparkError
-from spark_mlx.generation import pauses
 from spark_mlx.generation.prefetch import leave_mlx
-from spark_mlx.text.script import Script
-from spark_mlx.text.segmentation import Boundary
+from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech_queue.job import SpeechJob
+from spark_mlx.speech_queue.queue import UtteranceQueue
 from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class Stretch:
-    """Some samples of one sentence.
-
-    Attributes:
-        samples: float32 (N,); none where there is only a warning.
-        seconds: how long they are.
-        sentence: the number of their sentence in the script.
-        warning: what can be heard to be wrong, or "".
-    """
-
-    samples: Samples
-    seconds: float
-    sentence: int
-    warning: str = ""
-
-
-class Job:
-    """A text that becomes speech, some seconds before it is taken.
-
-    Everything here is guarded by the worker's condition.
-
-    Args:
-        notify: called after every step of the work, in the worker's thread.
-
-    Attributes:
-        script, voice: what is said, and in which voice; None for the worker's own.
-        ready: stretches that nobody has taken yet.
-        done: whether no more will come.
-        error: what ended it early.
-        stop: set when nobody wants the rest.
-    """
-
-    def __init__(
-        self, script: Script, voice: Voice | None, notify: Callable[[], None] | None = None
-    ) -> None:
-        self.script = script
-        self.voice = voice
-        self.notify = notify
-        self.ready: deque[Stretch] = deque()
-        self.stop = threading.Event()
-        self.restart(script.start)
-
-    def restart(self, character: int) -> None:
-        """Forgets what is ready, and begins anew at a character."""
-        self.stop.set()
-        self.stop = threading.Event()
-        self.character = character
-        self.ready.clear()
-        self.done = False
-        self.error: SparkError | None = None
-
-    @property
-    def seconds(self) -> float:
-        """How much speech is ready."""
-        return sum(stretch.seconds for stretch in self.ready)
-
-
-class Worker:
-    """Loads a model in a thread of its own and works on jobs there.
+class SynthesisThread:
+    """Load a model in a thread of its own and work on the queue's jobs there.
 
     Args:
         load: gives the model.
-        voice: of jobs that name none; None for one that the model makes up.
-        pick: called with `changed` held; the job to go on with, or None.
-        changed: notified after every step.
+        voice: of jobs that name none: a voice, or what gives one once the model is loaded.
+
+    Attributes:
+        loading: seconds that loading took, the voice included.
     """
 
     def __init__(
         self,
+        queue: UtteranceQueue,
         load: Callable[[], SparkTTS],
-        voice: Voice | None,
-        pick: Callable[[], Job | None],
-        changed: threading.Condition,
+        voice: Voice | Callable[[SparkTTS], Voice],
     ) -> None:
-        self.sample_rate = 0  # Hz; 0 until the model is loaded
-        self.failure: SparkError | None = None
+        self.loading = 0.0
+        self._queue = queue
         self._load = load
         self._voice = voice
-        self._pick = pick
-        self._changed = changed
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="spark-mlx worker", daemon=True)
+        self._running: dict[threading.Event, Iterator[Chunk]] = {}
+        self._thread = threading.Thread(target=self._run, name="spark-mlx synthesis", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self, timeout: float = 10.0) -> None:
-        """Ends the thread; it leaves a job within the time of one code, but not a loading model."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        """Wait for the thread, which ends when the queue is closed: within the time of one code,
+        but not before a model that is being loaded is there."""
         self._thread.join(timeout)
 
     def _run(self) -> None:
         try:
             self._work()
         finally:
+            self._running.clear()  # so that the iterators end in this thread
             leave_mlx()
 
     def _work(self) -> None:
+        begun = time.perf_counter()
         try:
             tts = self._load()
-            voice = self._voice or tts.create_voice()
-        except Exception as error:  # told to whoever waits; a lost one would leave them waiting
+            voice = self._voice if isinstance(self._voice, Voice) else self._voice(tts)
+        except Exception as error:  # reported to every caller: they would wait for ever
             self._fail(error)
             return
-        with self._changed:
-            self.sample_rate = tts.sample_rate
-            self._changed.notify_all()
-        # Kept here, so that they also end in this thread.
-        running: dict[threading.Event, Iterator[Stretch]] = {}
-        while True:
-            with self._changed:
-                job = None
-                while job is None and not self._closed:
-                    job = self._pick()
-                    if job is None:
-                        self._changed.wait()
-                if job is None or self._closed:
-                    return
-                stop = job.stop
-                start = job.character, job.script, job.voice or voice
-            if stop not in running:
-                for over in [event for event in running if event.is_set()]:
-                    del running[over]
-                running[stop] = stretches(tts, *start, stop)
-            stretch, failure = None, None
-            try:
-                stretch = next(running[stop], None)
-            except SparkError as error:
-                failure = error
-            except Exception as error:  # one text must not end all others
-                log.exception("a text could not be spoken")
-                failure = SparkError(
-                    f"a text could not be spoken ({type(error).__name__}: {error})"
-                )
-            if stretch is None:
-                del running[stop]
-            with self._changed:
-                if job.stop is stop and not stop.is_set():
-                    job.error = failure
-                    job.done = stretch is None
-                    if stretch is not None:
-                        job.ready.append(stretch)
-                self._changed.notify_all()
+        self.loading = time.perf_counter() - begun
+        queue = self._queue
+        with queue.changed:
+            queue.sample_rate = tts.sample_rate
+            queue.changed.notify_all()
+        while (job := self._next_job()) is not None:
+            self._step(tts, voice, job)
             if job.notify is not None:
                 job.notify()
+
+    def _next_job(self) -> SpeechJob | None:
+        """Wait for the most urgent job; None when the queue is closed."""
+        queue = self._queue
+        while True:
+            # Streams that were broken off end here, without the lock: generation ends with them.
+            for stop in [stop for stop in self._running if stop.is_set()]:
+                del self._running[stop]
+            with queue.changed:
+                if queue.closed:
+                    return None
+                if (job := queue.pick()) is not None:
+                    return job
+                if not any(stop.is_set() for stop in self._running):
+                    queue.changed.wait()
+
+    def _step(self, tts: SparkTTS, voice: Voice, job: SpeechJob) -> None:
+        """Add one chunk to a job, or its end."""
+        with self._queue.changed:
+            stop, character = job.stop, job.character
+        if stop not in self._running:
+            self._running[stop] = job.source.chunks(tts, job.voice or voice, character, stop)
+        begun = time.perf_counter()
+        chunk, failure = None, None
+        try:
+            chunk = next(self._running[stop], None)
+        except SparkError as error:
+            failure = error
+        except Exception as error:  # one text must not end all others
+            log.exception("a text could not be spoken")
+            failure = SparkError(f"a text could not be spoken ({type(error).__name__}: {error})")
+            failure.__cause__ = error
+        if chunk is None:
+            del self._running[stop]
+        with self._queue.changed:
+            if job.stop is stop and not stop.is_set():
+                job.work += time.perf_counter() - begun
+                job.error = failure
+                job.done = chunk is None
+                if chunk is not None:
+                    job.first = job.first or job.work
+                    job.ready.append(chunk)
+            self._queue.changed.notify_all()
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, SparkError):
             log.exception("the model could not be loaded")
-            error = SparkError(f"the model could not be loaded ({type(error).__name__}: {error})")
-        with self._changed:
-            self.failure = error
-            self._changed.notify_all()
+            failure = SparkError(f"the model could not be loaded ({type(error).__name__}: {error})")
+            failure.__cause__ = error
+        else:
+            failure = error
+        with self._queue.changed:
+            self._queue.failure = failure
+            waiting = list(self._queue.syntheses)
+            for job in waiting:
+                job.error, job.done = failure, True
+            self._queue.changed.notify_all()
+        for job in waiting:
+            if job.notify is not None:
+                job.notify()
 
 
-def stretches(
-    tts: SparkTTS, character: int, script: Script, voice: Voice, stop: threading.Event
-) -> Iterator[Stretch]:
-    """The speech of a script from a character on, with pauses between its passages."""
-    rate = tts.sample_rate
-    kept = int(pauses.LONGEST * rate)
-    tail = np.zeros(0, dtype=np.float32)
-    boundary: Boundary | None = None
-    number = 0
-    for passage in script.passages(character):
-        if stop.is_set():
-            return
-        for chunk in tts.stream(script.text[passage.start : passage.end], voice, stop=stop):
-            if boundary is not None and len(chunk.samples):
-                silence = pauses.pause(tail, chunk.samples, boundary, rate)
-                yield Stretch(silence, len(silence) / rate, number)
-                boundary = None
-            number = script.number_at(passage.start + chunk.span[0])
-            yield Stretch(chunk.samples, len(chunk.samples) / rate, number, chunk.warning)
-            tail = np.concatenate([tail, chunk.samples])[-kept:]
-        if len(tail):
-            boundary = passage.boundary
+def default_voice(tts: SparkTTS) -> Voice:
+    """The voice of callers who choose none: the model's preset, else one that it makes up."""
+    return voices.preset(tts.codec.fingerprint) or tts.create_voice()

@@ -1,4 +1,4 @@
-"""The speaker with a stand-in for the player: what is spoken, skipped, held and told."""
+"""The speech queue with a stand-in for the player: what is spoken, skipped, held and told."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from spark_mlx.audio import player
 from spark_mlx.audio.playback import portaudio
 from spark_mlx.errors import ModelError, PlaybackError, SparkError, TextError, VoiceError
+from spark_mlx.generation.sampling import Sampling
 from spark_mlx.generation.stream_decoder import Chunk
 from spark_mlx.speech_queue import playback_thread, queue, service
 from spark_mlx.speech_queue.events import Event
-from spark_mlx.speech_queue.service import Speaker
-from spark_mlx.speech_queue.synthesis_thread import Job
+from spark_mlx.speech_queue.job import ScriptSource, SpeechJob
+from spark_mlx.speech_queue.service import SpeechQueue
 from spark_mlx.text.script import LONGEST_PASSAGE, Script
 from spark_mlx.text.segmentation import Boundary
 from spark_mlx.tts import SparkTTS, load
@@ -104,7 +106,7 @@ class Stand:
 class Listener:
     """Collects events, and waits for some."""
 
-    def __init__(self, spoken: Speaker) -> None:
+    def __init__(self, spoken: SpeechQueue) -> None:
         self.events: list[Event] = []
         self._changed = threading.Condition()
         spoken.subscribe(self._take)
@@ -133,7 +135,7 @@ class Listener:
 
 @pytest.fixture(autouse=True)
 def _stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(playback_thread, "Player", Stand)
+    monkeypatch.setattr(player, "Player", Stand)
     monkeypatch.setattr(portaudio, "restart", lambda: None)
     monkeypatch.setattr(Stand, "broken", None)
     monkeypatch.setattr(Stand, "automatic", True)
@@ -143,12 +145,12 @@ def _stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def spoken(model: Path) -> Iterator[Speaker]:
-    with Speaker(lambda: load(model)) as spoken:
+def spoken(model: Path) -> Iterator[SpeechQueue]:
+    with SpeechQueue(lambda: load(model)) as spoken:
         yield spoken
 
 
-def opened(spoken: Speaker) -> Stand:
+def opened(spoken: SpeechQueue) -> Stand:
     """The player, as soon as it was given something."""
     until(lambda: bool(Stand.open_) and bool(Stand.open_[0].blocks))
     return Stand.open_[0]
@@ -161,7 +163,7 @@ def until(true: Callable[[], bool], timeout: float = 20.0) -> None:
         time.sleep(0.002)
 
 
-def test_an_utterance_from_begin_to_end(spoken: Speaker) -> None:
+def test_an_utterance_from_begin_to_end(spoken: SpeechQueue) -> None:
     events = list(spoken.say(LONG))
     assert [event.kind for event in events] == ["begin", *["sentence"] * 4, "end"]
     sentences = events[1:-1]
@@ -176,7 +178,7 @@ def test_an_utterance_from_begin_to_end(spoken: Speaker) -> None:
 
 
 def test_a_sentence_is_told_when_it_is_heard(
-    spoken: Speaker, monkeypatch: pytest.MonkeyPatch
+    spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
     listener = Listener(spoken)
@@ -190,7 +192,7 @@ def test_a_sentence_is_told_when_it_is_heard(
     listener.wait(lambda event: event.kind == "end")
 
 
-def test_many_texts_in_order(spoken: Speaker) -> None:
+def test_many_texts_in_order(spoken: SpeechQueue) -> None:
     listener = Listener(spoken)
     numbers = [spoken.say(f"Text number {i} of many.") for i in range(50)]
     assert spoken.wait(120)
@@ -200,7 +202,7 @@ def test_many_texts_in_order(spoken: Speaker) -> None:
     assert {event.text for event in told[::2]} == {f"Text number {i} of many." for i in range(50)}
 
 
-def test_now_stops_everything_else(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_now_stops_everything_else(spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
     listener = Listener(spoken)
     first, second = spoken.say(LONG), spoken.say("Waits.")
@@ -215,7 +217,7 @@ def test_now_stops_everything_else(spoken: Speaker, monkeypatch: pytest.MonkeyPa
     assert kinds == {first: "stopped", second: "stopped", third: "end"}
 
 
-def test_stop_ends_all_or_one(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_ends_all_or_one(spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
     numbers = [spoken.say(f"Text {name}.") for name in ("one", "two", "three", "four")]
     opened(spoken)
@@ -230,7 +232,7 @@ def test_stop_ends_all_or_one(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) 
     assert spoken.wait(0)
 
 
-def test_pause_holds_and_resume_goes_on(spoken: Speaker) -> None:
+def test_pause_holds_and_resume_goes_on(spoken: SpeechQueue) -> None:
     listener = Listener(spoken)
     spoken.pause()
     number = spoken.say(LONG)
@@ -244,7 +246,7 @@ def test_pause_holds_and_resume_goes_on(spoken: Speaker) -> None:
     assert not out.paused
 
 
-def test_stop_and_now_end_a_pause(spoken: Speaker) -> None:
+def test_stop_and_now_end_a_pause(spoken: SpeechQueue) -> None:
     for end in (lambda: spoken.stop(), lambda: spoken.say("Now.", now=True)):
         spoken.pause()
         spoken.say(LONG)
@@ -252,7 +254,7 @@ def test_stop_and_now_end_a_pause(spoken: Speaker) -> None:
         assert list(spoken.say("After it."))[-1].kind == "end"
 
 
-def test_skip(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skip(spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
     listener = Listener(spoken)
     number = spoken.say(LONG)
@@ -280,7 +282,9 @@ def test_skip(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
     assert int(number) == 1
 
 
-def test_skip_uses_what_is_made_already(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skip_uses_what_is_made_already(
+    spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
     spoken.say("The first is here. The second is here.")
     out = opened(spoken)
@@ -294,14 +298,14 @@ def test_skip_uses_what_is_made_already(spoken: Speaker, monkeypatch: pytest.Mon
     assert out.stops == 3
 
 
-def test_start_in_the_middle(spoken: Speaker) -> None:
+def test_start_in_the_middle(spoken: SpeechQueue) -> None:
     start = LONG.index("Now")
     events = list(spoken.say(LONG, start=start))
     assert [event.span[0] for event in events[1:-1]] == [start, LONG.index("And")]
     assert [event.sentence for event in events[1:-1]] == [0, 1]
 
 
-def test_back_before_the_start(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_back_before_the_start(spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
     listener = Listener(spoken)
     spoken.say(LONG, start=LONG.index("Now"))
@@ -314,7 +318,7 @@ def test_back_before_the_start(spoken: Speaker, monkeypatch: pytest.MonkeyPatch)
     assert [event.sentence for event in listener.events if event.kind == "sentence"] == [-1, 0, 1]
 
 
-def test_rate_and_volume(spoken: Speaker) -> None:
+def test_rate_and_volume(spoken: SpeechQueue) -> None:
     spoken.rate, spoken.volume = 2, 0.5
     list(spoken.say("One."))
     out = Stand.open_[0]
@@ -330,7 +334,7 @@ def test_rate_and_volume(spoken: Speaker) -> None:
         spoken.volume = -1
 
 
-def test_what_cannot_be_said(spoken: Speaker) -> None:
+def test_what_cannot_be_said(spoken: SpeechQueue) -> None:
     for text in ("", " \n", "?!"):
         with pytest.raises(TextError):
             spoken.say(text)
@@ -345,8 +349,8 @@ def test_what_cannot_be_said(spoken: Speaker) -> None:
     ] == "end"
 
 
-def test_the_queue_has_an_end(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "MOST_QUEUED", 3)
+def test_the_queue_has_an_end(spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MAX_QUEUED", 3)
     monkeypatch.setattr(Stand, "automatic", False)
     for _ in range(3):
         spoken.say("Hi there.")
@@ -356,7 +360,7 @@ def test_the_queue_has_an_end(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
-    with Speaker(lambda: load(tmp_path / "gone")) as spoken:
+    with SpeechQueue(lambda: load(tmp_path / "gone")) as spoken:
         with pytest.raises(ModelError, match="gone"):
             spoken.wait_loaded()
         with pytest.raises(ModelError, match="gone"):
@@ -364,7 +368,7 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
 
 
 def test_a_text_that_fails_does_not_end_the_others(
-    spoken: Speaker, monkeypatch: pytest.MonkeyPatch
+    spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoken.wait_loaded()
     stream = SparkTTS.stream
@@ -384,7 +388,7 @@ def test_a_text_that_fails_does_not_end_the_others(
     assert list(good)[-1].kind == "end"
 
 
-def test_no_device(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_device(spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stand, "broken", PlaybackError("no device; plug one in"))
     numbers = [spoken.say(f"Text {name}.") for name in ("one", "two", "three")]
     for number in numbers:
@@ -392,12 +396,12 @@ def test_no_device(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
             ("error", "no device; plug one in")
         ]
     # Others that play by themselves do not care.
-    assert sum(len(samples) for samples, *_ in spoken.synthesize("A text of words."))
+    assert sum(len(chunk.samples) for chunk in spoken.synthesize("A text of words."))
     monkeypatch.setattr(Stand, "broken", None)
     assert list(spoken.say("It is back."))[-1].kind == "end"
 
 
-def test_a_device_that_goes_away(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_goes_away(spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
     number = spoken.say(LONG)
     out = opened(spoken)
@@ -420,7 +424,7 @@ def test_a_device_that_goes_away(spoken: Speaker, monkeypatch: pytest.MonkeyPatc
     assert {event.sentence for event in events} == {0, 1, 2, 3}
 
 
-def test_a_player_that_dies_unnoticed(spoken: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_player_that_dies_unnoticed(spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
     monkeypatch.setattr(playback_thread, "STILL", 0.1)
     number = spoken.say(" ".join([LONG] * 3))
@@ -439,15 +443,16 @@ def test_a_player_that_dies_unnoticed(spoken: Speaker, monkeypatch: pytest.Monke
     assert {event.sentence for event in events} == set(range(12))
 
 
-def test_synthesize_beside_speech(spoken: Speaker) -> None:
+def test_synthesize_beside_speech(spoken: SpeechQueue) -> None:
     number = spoken.say(LONG)
-    sounds = list(spoken.synthesize(LONG))
-    assert [sentence for *_, sentence in sounds] == sorted(s for *_, s in sounds)
-    assert {LONG[slice(*span)] for _, span, _ in sounds} == {e.text for e in number if e.text}
-    assert all(samples.dtype == np.float32 for samples, *_ in sounds)
+    chunks = list(spoken.synthesize(LONG))
+    numbers = [chunk.sentence for chunk in chunks]
+    assert numbers == sorted(numbers)
+    assert {LONG[slice(*chunk.span)] for chunk in chunks} == {e.text for e in number if e.text}
+    assert all(chunk.samples.dtype == np.float32 for chunk in chunks)
 
 
-def test_a_synthesis_waits_for_who_takes_it(spoken: Speaker) -> None:
+def test_a_synthesis_waits_for_who_takes_it(spoken: SpeechQueue) -> None:
     sounds = spoken.synthesize(LONG * 20)
     job = sounds._job
     until(lambda: job.seconds >= queue.AHEAD)
@@ -459,16 +464,18 @@ def test_a_synthesis_waits_for_who_takes_it(spoken: Speaker) -> None:
     assert spoken._queue.syntheses == []
 
 
-def test_speech_goes_first_when_it_is_short(spoken: Speaker) -> None:
+def test_speech_goes_first_when_it_is_short(spoken: SpeechQueue) -> None:
     spoken.wait_loaded()
-    own, others = Job(Script("One."), None), Job(Script("Two."), None)
+    own, others = (
+        SpeechJob(ScriptSource(Script(text), Sampling(), 0), None) for text in ("One.", "Two.")
+    )
     with spoken._queue.changed:
         number = service.Utterance(99)
-        spoken._queue.utterances.append(queue.Said(number, own, None))
+        spoken._queue.utterances.append(queue.QueuedUtterance(number, own, None))
         spoken._queue.syntheses.append(others)
-        spoken._mouth._held = True
+        spoken._playback._held = True
         picked = [spoken._queue.pick() for _ in range(8)]
-        spoken._mouth._held = False
+        spoken._playback._held = False
         spoken._queue.utterances.clear()
         spoken._queue.syntheses.clear()
     assert picked.count(own) == 6
@@ -476,7 +483,7 @@ def test_speech_goes_first_when_it_is_short(spoken: Speaker) -> None:
 
 
 def test_closing_ends_everything(model: Path) -> None:
-    with Speaker(lambda: load(model)) as spoken:
+    with SpeechQueue(lambda: load(model)) as spoken:
         number = spoken.say(LONG * 50)
         opened(spoken)
     assert list(number)[-1].kind == "stopped"
@@ -485,7 +492,7 @@ def test_closing_ends_everything(model: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_text(
-    spoken: Speaker, monkeypatch: pytest.MonkeyPatch
+    spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
     spoken.say(LONG * 5000)  # half a million characters
@@ -493,7 +500,7 @@ def test_memory_does_not_grow_with_the_text(
     until(lambda: spoken.status()["ahead"] >= queue.AHEAD)
     until(lambda: spoken._queue.pick() is None)
     assert spoken.status()["ahead"] < queue.AHEAD + 3
-    assert len(spoken._queue.utterances[0].job.script._sentences) < 5
+    assert len(spoken._queue.utterances[0].job.source._script._sentences) < 5
 
 
 # The script.
