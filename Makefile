@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
 NANO := build/nano
 
-.PHONY: say test test-full sanitize check format lint types contracts help-tables nano nano-eval clean
+.PHONY: say test test-timing test-full sanitize check format lint types contracts help-tables nano nano-eval clean
 
 # Into a file, so that there is something to hear on a machine without sound too; then aloud.
 say: $(VENV)/.installed
@@ -20,6 +20,10 @@ endif
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+# The limits of wall-clock time hold on a quiet machine only.
+test-timing: $(VENV)/.installed
+	$(BIN)/python -m pytest -m timing
 
 test-full: $(VENV)/.installed
 	$(BIN)/python -m pytest -m full -s

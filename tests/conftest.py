@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,29 @@ TEXTS = {"en": "Hello from a small port: 3 tests, no noise!", "zh": "你好，wo
 TRANSCRIPT = "a transcript."
 
 Arrays = dict[str, np.ndarray]
+AtMost = Callable[[float, float], None]  # seconds, limit
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that measure time as `timing`."""
+    for item in items:
+        if "at_most" in getattr(item, "fixturenames", ()):
+            item.add_marker("timing")
+
+
+@pytest.fixture
+def at_most(request: pytest.FixtureRequest) -> AtMost:
+    """Assert that `seconds` stay below `limit`; only in `make test-timing`.
+
+    Other runs share their machine with each other, where wall-clock time says nothing.
+    """
+    measuring = request.config.getoption("markexpr") == "timing"
+
+    def check(seconds: float, limit: float) -> None:
+        assert not measuring or seconds < limit, f"{seconds:.3f} s, not below {limit:g} s"
+
+    return check
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import AtMost
 from daemon_stand import Card, Daemon, Socket, need_portaudio
 from spark_mlx import voices
 from spark_mlx.cli.daemon import say_through_daemon
@@ -620,7 +621,7 @@ def test_a_daemon_that_is_stuck(tmp_path: Path) -> None:
 # Stops, and the command.
 
 
-def test_stop_is_silence_soon(tmp_path: Path, start: Start) -> None:
+def test_stop_is_silence_soon(tmp_path: Path, start: Start, at_most: AtMost) -> None:
     need_portaudio()
     card = Card(tmp_path)
     times = []
@@ -633,9 +634,8 @@ def test_stop_is_silence_soon(tmp_path: Path, start: Start) -> None:
             card.wait_for_frames(8000)  # half a second of what comes after it
             times.append(max(0.0, card.sounded - asked))
     card.close()
-    # The pipe holds 40 ms that a card would not. The machine may be busy with something else.
-    assert statistics.median(times) < 0.15
-    assert max(times) < 0.5
+    at_most(statistics.median(times), 0.15)  # the pipe holds 40 ms that a card would not
+    at_most(max(times), 0.5)
 
 
 def say_arguments(*args: str) -> argparse.Namespace:

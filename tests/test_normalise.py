@@ -79,9 +79,9 @@ def test_any_text_goes_through() -> None:
 )
 def test_hostile_texts_take_no_time(part: str) -> None:
     text = part * (49_000 // len(part))
-    start = time.perf_counter()
+    start = time.process_time()
     normalise(text)
-    assert time.perf_counter() - start < 4
+    assert time.process_time() - start < 4
 
 
 def test_cardinals() -> None:
