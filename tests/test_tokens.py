@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from spark_mlx.checkpoints.model_files import TOKENIZER_FILE
 from spark_mlx.errors import ConfigError, ModelError
-from spark_mlx.generation.vocabulary import TOKENIZER_FILE, Vocabulary
+from spark_mlx.generation.vocabulary import Vocabulary
 from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Attributes
 

@@ -22,8 +22,8 @@ from mlx.utils import tree_flatten, tree_unflatten
 
 from config import tokenizer_json
 from spark_mlx.checkpoints.model_config import CONFIG_FILE, Fingerprints, ModelConfig
+from spark_mlx.checkpoints.model_files import TOKENIZER_FILE
 from spark_mlx.codec import CODEC_FILE, ENCODER_FILE
-from spark_mlx.generation.vocabulary import TOKENIZER_FILE
 from spark_mlx.model.qwen2 import Qwen2
 from spark_mlx.paths import write_whole
 from spark_mlx.tts import LM_FILE

@@ -22,9 +22,9 @@ import checkpoints
 import spark_mlx
 from render import Job, speak
 from spark_mlx.checkpoints.model_config import ModelConfig
+from spark_mlx.checkpoints.model_files import TOKENIZER_FILE
 from spark_mlx.checkpoints.quantization import quantize
 from spark_mlx.codec import CODEC_FILE, ENCODER_FILE
-from spark_mlx.generation.vocabulary import TOKENIZER_FILE
 from spark_mlx.model.qwen2 import Qwen2
 from spark_mlx.paths import write_whole
 from spark_mlx.tts import LM_FILE

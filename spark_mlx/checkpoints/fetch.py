@@ -1,4 +1,4 @@
-"""Files from the hub: repository and names → a folder that holds them whole, or a DownloadError.
+"""Fetch files from the hub: a repository and file names → a folder with the whole files.
 
 The hub is asked through its own client, so `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE` and the
 proxy variables work as they do everywhere else, and files that are there are not fetched again.
@@ -24,26 +24,27 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from spark_mlx.checkpoints.response_guard import guarded
 from spark_mlx.errors import DownloadError
 
 # The base of all errors of the client's HTTP library, which is httpx or httpx2, as the client's
-# version has it. Older clients use requests, whose errors are all OSErrors.
+# version has it.
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 
 
 def fetch(
     repo: str,
-    patterns: Sequence[str],
+    names: Sequence[str],
     *,
     revision: str | None = None,
     cache: Path | None = None,
     progress: bool = True,
 ) -> Path:
-    """Fetches those files of a repository that are not there yet.
+    """Fetch those files of a repository that are not there yet.
 
     Args:
         repo: a hub id, "owner/name".
-        patterns: names of files, or patterns of names.
+        names: exact names of the files; no patterns.
         revision: a branch, tag or commit; None for the main branch.
         cache: folder to keep the files in; None for the client's own.
         progress: whether to draw the client's bars on stderr.
@@ -55,12 +56,11 @@ def fetch(
         DownloadError: the hub cannot be reached or does not deliver, or the disk is full.
     """
     try:
-        with _bars(progress):
-            return Path(
-                huggingface_hub.snapshot_download(
-                    repo, revision=revision, cache_dir=cache, allow_patterns=list(patterns)
-                )
+        with _bars(progress), guarded():
+            snapshot = huggingface_hub.snapshot_download(
+                repo, revision=revision, cache_dir=cache, allow_patterns=list(names)
             )
+            return Path(snapshot)
     # The client's parts report failures differently: HTTP by `_HTTP_ERROR`, files by OSError, the
     # hub's own way of transfer (hf_xet) by RuntimeError, an answer that is no JSON by ValueError.
     except (_HTTP_ERROR, OSError, RuntimeError, ValueError) as error:
@@ -68,9 +68,9 @@ def fetch(
 
 
 def check(snapshot: Path, names: Sequence[str]) -> None:
-    """Makes sure that files which `fetch` brought are there and hold what the hub has.
+    """Check that fetched files are there and have the hub's contents.
 
-    The client compares their lengths alone. A damaged file is removed, to be fetched again.
+    The client compares only lengths. A damaged file is removed, to be fetched again.
 
     Raises:
         DownloadError: a file is missing or damaged.
@@ -92,7 +92,7 @@ def check(snapshot: Path, names: Sequence[str]) -> None:
 
 
 def _is_damaged(path: Path) -> bool:
-    """Whether a file in the client's cache holds something else than the hub has.
+    """Whether the contents of a file in the client's cache differ from the hub's.
 
     The file is a link to one that is called after its contents: by its SHA-256 or, if it is small,
     by git's hash, a SHA-1. A disk without links has no such names, and nothing to compare with.
@@ -112,7 +112,7 @@ def _is_damaged(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _bars(shown: bool) -> Iterator[None]:
-    """Hides the client's bars for a while; it can only do so for the whole process."""
+    """Hide the client's bars for a while, in the whole process: it knows no other way."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -130,7 +130,7 @@ def _bars(shown: bool) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """What happened and what to do about it."""
+    """Cause and remedy of a failure, in one line."""
     # "Neither on the hub nor in the cache" is raised from what kept the hub from answering.
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__

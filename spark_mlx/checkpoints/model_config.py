@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spark_mlx.checkpoints.model_files import CONFIG_FILE
 from spark_mlx.errors import ConfigError, ModelError
 from spark_mlx.model.bicodec.bicodec import BiCodecConfig
 from spark_mlx.model.bicodec.feature_encoder import EncoderConfig
@@ -20,8 +21,6 @@ from spark_mlx.model.mel import MelConfig
 from spark_mlx.model.qwen2 import LMConfig
 from spark_mlx.model.wav2vec2 import Wav2Vec2Config
 from spark_mlx.version import FORMAT_VERSION
-
-CONFIG_FILE = "config.json"
 
 
 @dataclasses.dataclass(frozen=True)

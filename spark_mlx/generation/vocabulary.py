@@ -18,11 +18,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from spark_mlx.checkpoints.model_files import TOKENIZER_FILE
 from spark_mlx.errors import ConfigError, ModelError
 from spark_mlx.generation.labels import GENDERS, LEVELS
 from spark_mlx.voice import Attributes
-
-TOKENIZER_FILE = "tokenizer.json"
 
 # Exact values the model was trained on: the mean pitch in mels and the syllables a second.
 PITCH_VALUES = 1001
