@@ -86,9 +86,11 @@ class Server:
         self._loop = loop
         for number in signals:
             loop.add_signal_handler(number, self._stopped.set)
-        unsubscribe = self._speech.subscribe(
-            lambda event: loop.call_soon_threadsafe(self._deliver, event)
-        )
+
+        def hear(event: Event) -> None:
+            loop.call_soon_threadsafe(self._deliver, event)
+
+        unsubscribe = self._speech.subscribe(hear)
         server = await asyncio.start_unix_server(
             self._connected, sock=self._listener, limit=LONGEST_LINE
         )
