@@ -48,7 +48,7 @@ def read(card: Card, model: str | None, seconds: float) -> None:
     import spark_mlx
     from soak_playback import memory
     from spark_mlx import voices
-    from spark_mlx.generation.stream_decoder import Chunk
+    from spark_mlx.speech import Chunk
     from spark_mlx.speech_queue.service import SpeechQueue
     from spark_mlx.tts import SparkTTS
 

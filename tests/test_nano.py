@@ -163,9 +163,11 @@ def test_a_bad_answer_is_drawn_again(nano: SparkTTS, monkeypatch: pytest.MonkeyP
     plain, other = (nano.say(SENTENCES[3], preset("ada"), seed=seed).samples for seed in (0, 1))
     examine, seen = checks.examine, []
 
-    def strict(samples: np.ndarray, rate: int, ended: bool) -> tuple[np.ndarray, str | None]:
+    def strict(
+        samples: np.ndarray, rate: int, ended: bool
+    ) -> tuple[np.ndarray, checks.Fault | None]:
         seen.append(len(samples))
-        return (samples, "no voice") if len(seen) == 1 else examine(samples, rate, ended)
+        return (samples, checks.Fault.SILENCE) if len(seen) == 1 else examine(samples, rate, ended)
 
     monkeypatch.setattr(checks, "examine", strict)
     again = nano.say(SENTENCES[3], preset("ada"))

@@ -426,7 +426,7 @@ def test_everything_runs(
     capsys: pytest.CaptureFixture[str],
     codec_only: bool,
 ) -> None:
-    monkeypatch.setattr(checks, "MOST_TOKENS", 30)  # what random weights say does not end
+    monkeypatch.setattr(checks, "MAX_TOKENS", 30)  # what random weights say does not end
     monkeypatch.setattr(trials, "QUICK", trials.Scale(6, 2, 1, 1, 2, 1, 1))
     arguments = [str(model), str(folder), str(folder / "out" / "e.json"), "--quick"]
     evaluate.main([*arguments, *(["--codec-only"] if codec_only else [])])

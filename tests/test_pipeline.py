@@ -184,7 +184,7 @@ def test_pieces_together_give_what_they_give_alone(
 ) -> None:
     text = "A first piece of the text.\nA second, longer than the first.\nThe third."
     together = tts.say(text, voice=voice)
-    monkeypatch.setattr("spark_mlx.tts.BATCH", 1)
+    monkeypatch.setattr("spark_mlx.generation.whole.BATCH", 1)
     alone = tts.say(text, voice=voice)
     assert together.samples.shape == alone.samples.shape
     assert np.abs(together.samples - alone.samples).max() < 1e-4
@@ -223,8 +223,8 @@ def writing_noise(tts: SparkTTS, monkeypatch: pytest.MonkeyPatch) -> None:
             for id_ in generate(lm, prompts, stages, sampling, key):
                 yield stream, id_
 
-    monkeypatch.setattr("spark_mlx.tts.generate", generate)
-    monkeypatch.setattr("spark_mlx.tts.generate_batch", generate_batch)
+    monkeypatch.setattr("spark_mlx.generation.streaming.generate", generate)
+    monkeypatch.setattr("spark_mlx.generation.whole.generate_batch", generate_batch)
 
 
 def test_streaming_starts_before_the_model_has_written(
@@ -239,7 +239,7 @@ def test_streaming_starts_before_the_model_has_written(
             yield tts.vocabulary.semantic.id(code)
         yield tts.vocabulary.end
 
-    monkeypatch.setattr("spark_mlx.tts.generate", generate)
+    monkeypatch.setattr("spark_mlx.generation.streaming.generate", generate)
     # It writes in a thread of its own, and goes on when the first chunk was heard.
     monkeypatch.setattr(type(tts.lm), "in_any_thread", True)
     chunks = tts.stream("Hello.", voice=voice, look_ahead=4)
@@ -289,8 +289,8 @@ def saying(
         parts = [code * TONE for code in tokens[start:stop]]
         return np.concatenate([np.zeros(0, np.float32), *parts])
 
-    monkeypatch.setattr("spark_mlx.tts.generate", generate)
-    monkeypatch.setattr("spark_mlx.tts.generate_batch", generate_batch)
+    monkeypatch.setattr("spark_mlx.generation.streaming.generate", generate)
+    monkeypatch.setattr("spark_mlx.generation.whole.generate_batch", generate_batch)
     monkeypatch.setattr(tts.codec, "decode", decode)
     return keys
 
@@ -377,6 +377,19 @@ def test_a_streamed_answer_without_end_is_reported(
     assert not any(chunk.warning for chunk in rest)
 
 
+def test_damaged_characters_are_left_out_with_a_warning(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(tts, monkeypatch)
+    speech = tts.say("Good\x1b morning.", voice=voice)
+    assert speech.warnings == ("1 control character was left out (U+001B)",)
+    *spoken, last = tts.stream("Good\x1b morning.", voice=voice)
+    assert last.warning == speech.warnings[0]
+    assert not len(last.samples)
+    assert {chunk.spoken for chunk in spoken} == {"Good morning."}
+    assert not any(chunk.warning for chunk in spoken)
+
+
 def test_a_stream_can_be_stopped(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,7 +423,7 @@ def answering(
             if ends[turn]:
                 yield stream, tts.vocabulary.end
 
-    monkeypatch.setattr("spark_mlx.tts.generate_batch", generate_batch)
+    monkeypatch.setattr("spark_mlx.generation.whole.generate_batch", generate_batch)
     return bounds
 
 

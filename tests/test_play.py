@@ -18,8 +18,7 @@ from conftest import ROOT
 from player_stand import Stand
 from spark_mlx.errors import GenerationError, SparkError, TextError
 from spark_mlx.generation.sampling import Sampling
-from spark_mlx.generation.stream_decoder import Chunk
-from spark_mlx.speech import sentences
+from spark_mlx.speech import Chunk, sentences
 from spark_mlx.speech_queue import playback_thread
 from spark_mlx.speech_queue.job import MakeChunks
 from spark_mlx.speech_queue.queue import AHEAD

@@ -21,7 +21,7 @@ from spark_mlx import voices
 from spark_mlx.audio.playback import portaudio
 from spark_mlx.cli import main
 from spark_mlx.cli.screen import Bar, Marker
-from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech import Chunk
 from spark_mlx.voice import Voice
 
 TEXT = "Dear Tom, it costs $5 & more.\n\nA second paragraph begins here. And it ends there, too."

@@ -9,8 +9,7 @@ import pytest
 
 from spark_mlx.audio import files, player
 from spark_mlx.errors import AudioError
-from spark_mlx.generation.stream_decoder import Chunk
-from spark_mlx.speech import Sentence, Speech, sentences
+from spark_mlx.speech import Chunk, Sentence, Speech, sentences
 
 SPEECH = Speech(np.linspace(-1, 1, 8_000, dtype=np.float32), 16_000, ("too short",))
 

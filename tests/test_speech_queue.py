@@ -16,7 +16,7 @@ from spark_mlx.audio import player
 from spark_mlx.audio.playback import portaudio
 from spark_mlx.errors import ModelError, PlaybackError, SparkError, TextError, VoiceError
 from spark_mlx.generation.sampling import Sampling
-from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech import Chunk
 from spark_mlx.speech_queue import playback_thread, queue, service
 from spark_mlx.speech_queue.events import Event
 from spark_mlx.speech_queue.job import ScriptSource, SpeechJob

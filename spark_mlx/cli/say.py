@@ -22,8 +22,7 @@ from spark_mlx.cli.screen import Bar, Marker
 from spark_mlx.cli.voice import list_ as list_voices
 from spark_mlx.errors import SubtitleError, TextError, UsageError
 from spark_mlx.generation.sampling import Sampling
-from spark_mlx.generation.stream_decoder import Chunk
-from spark_mlx.speech import Sentence
+from spark_mlx.speech import Chunk, Sentence
 from spark_mlx.speech_queue.service import SpeechQueue, Watch
 from spark_mlx.text import clean
 from spark_mlx.tts import SparkTTS

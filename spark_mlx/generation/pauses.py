@@ -1,6 +1,7 @@
-"""The silence between two pieces of speech: how long it should be, and what is missing of it.
+"""Pauses: the silence between two pieces of speech, as far as they do not bring it themselves.
 
-samples (N,) before and after, and what lies between them → samples (M,). Knows nothing of models.
+samples (N,) before and after, and the boundary between them → samples (M,). Knows nothing of
+models.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LONGEST = max(PAUSES.values())
 
 
 def pause(before: Samples, after: Samples, boundary: Boundary, rate: int) -> Samples:
-    """The silence to put between two pieces, maybe none: what they bring themselves counts.
+    """Make the silence to put between two pieces, maybe none: their own silence counts.
 
     Args:
         before: the end of the one piece; its last `LONGEST` seconds are enough.
@@ -44,7 +45,7 @@ def is_silent(samples: Samples, rate: int) -> bool:
 
 
 def _quiet(samples: Samples, rate: int) -> int:
-    """How many samples of near silence (N,) begins with."""
+    """Count the samples of near silence that (N,) begins with."""
     stretches = files.silences(samples, rate, seconds=0)
     return stretches[0][1] if stretches and stretches[0][0] == 0 else 0
 

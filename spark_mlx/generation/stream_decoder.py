@@ -9,7 +9,6 @@ docs/streaming.md shows.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -18,47 +17,11 @@ from spark_mlx.audio.files import Samples
 from spark_mlx.codec import Codec, Tokens
 from spark_mlx.errors import ConfigError
 from spark_mlx.generation.prefetch import Ahead, InTurn
-from spark_mlx.text.alignment import Span
 
 # Codes: the first stretch is short, so that sound starts at once; each next one is half as long
 # again, so that little is decoded twice.
 FIRST_STRETCH, GROWTH, LONGEST_STRETCH = 10, 1.5, 100
 LOOK_AHEAD = 16
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Chunk:
-    """A stretch of streamed speech.
-
-    Attributes:
-        samples: float32 (N,); of a chunk that only brings a warning, none.
-        sample_rate: Hz.
-        start: seconds of speech before it.
-        piece: which piece of the text it belongs to, from 0. A piece is a sentence, a few very
-            short ones, or a part of a long one.
-        sentence: which sentence that is, from 0; the parts of a long one share it.
-        text: the piece in the words of the text that was given.
-        span: their first character in that text, and the one after their last.
-        spoken: what the model speaks, with numbers and the like in words.
-        pause: whether this is the silence after the piece.
-        warning: what went less than well in the piece and can be heard, or ""; in its last chunk.
-    """
-
-    samples: Samples
-    sample_rate: int
-    start: float
-    piece: int
-    sentence: int
-    text: str
-    span: Span
-    spoken: str
-    pause: bool = False
-    warning: str = ""
-
-    @property
-    def end(self) -> float:
-        """Seconds of speech up to its end."""
-        return self.start + len(self.samples) / self.sample_rate
 
 
 class StreamDecoder:

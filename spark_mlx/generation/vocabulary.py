@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from spark_mlx.checkpoints.model_files import TOKENIZER_FILE
 from spark_mlx.errors import ConfigError, ModelError
 from spark_mlx.generation.labels import GENDERS, LEVELS
-from spark_mlx.voice import Attributes
+from spark_mlx.voice import Attributes, Voice
 
 # Exact values the model was trained on: the mean pitch in mels and the syllables a second.
 PITCH_VALUES = 1001
@@ -107,6 +107,15 @@ class Vocabulary:
     def encode(self, text: str) -> list[int]:
         """The ids of a cleaned text; whatever looks like a control token in it stays text."""
         return list(self._text.encode(text, add_special_tokens=False).ids)
+
+    def prompt(self, text: str, voice: Voice) -> list[int]:
+        """Return the ids that ask for `text` in a voice, up to where semantic tokens follow."""
+        tokens = voice.global_tokens.tolist()
+        if voice.attributes is not None:
+            return self.created_prompt(text, voice.attributes, tokens)
+        if voice.transcript is None or voice.semantic_tokens is None:
+            return self.clone_prompt(text, tokens)
+        return self.clone_prompt(text, tokens, voice.transcript, voice.semantic_tokens.tolist())
 
     def clone_prompt(
         self,

@@ -14,7 +14,7 @@ from typing import Protocol
 from spark_mlx.errors import SparkError
 from spark_mlx.generation import pauses
 from spark_mlx.generation.sampling import Sampling
-from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech import Chunk
 from spark_mlx.text.alignment import Span
 from spark_mlx.text.script import Script
 from spark_mlx.tts import SparkTTS

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from spark_mlx.errors import SparkError
-from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech import Chunk
 from spark_mlx.speech_queue.events import Event, EventDispatcher, Utterance
 from spark_mlx.speech_queue.job import SpeechJob, seconds
 from spark_mlx.text.alignment import Span

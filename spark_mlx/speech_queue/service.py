@@ -15,8 +15,7 @@ from spark_mlx import voices
 from spark_mlx.audio import player
 from spark_mlx.errors import SparkError, TextError
 from spark_mlx.generation.sampling import Sampling
-from spark_mlx.generation.stream_decoder import Chunk
-from spark_mlx.speech import Sentence, note
+from spark_mlx.speech import Chunk, Sentence, note
 from spark_mlx.speech_queue.controls import QueueControls
 from spark_mlx.speech_queue.events import Event, EventDispatcher, Utterance
 from spark_mlx.speech_queue.job import MakeChunks, ScriptSource, SpeechJob, StreamSource

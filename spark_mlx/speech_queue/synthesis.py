@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech import Chunk
 from spark_mlx.speech_queue.job import SpeechJob
 from spark_mlx.speech_queue.queue import UtteranceQueue
 from spark_mlx.text.alignment import Span

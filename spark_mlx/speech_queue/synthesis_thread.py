@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from spark_mlx import voices
 from spark_mlx.errors import SparkError
 from spark_mlx.generation.prefetch import leave_mlx
-from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech import Chunk
 from spark_mlx.speech_queue.job import SpeechJob
 from spark_mlx.speech_queue.queue import UtteranceQueue
 from spark_mlx.tts import SparkTTS
