@@ -105,6 +105,7 @@ def test_start_patches_a_table_that_the_loader_made_read_only() -> None:
         "mx.eval(square @ square)\n"
         "import ctypes\n"
         "from spark_mlx.backends.cpu import native, _native\n"
+        "native._open_openblas(_native)\n"
         "def protect(mode):\n"
         "    for begin, size in tables:\n"
         "        at, length = ctypes.c_void_p(begin), ctypes.c_size_t(size)\n"
@@ -195,15 +196,18 @@ def test_a_failed_build_is_said_with_its_reason(
 
 
 @needs_extension
-def test_a_missing_openblas_is_said(
-    fresh: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    fresh.setattr(native, "_packaged_openblas", lambda: "/nowhere/libopenblas.so")
-    fresh.setattr(native.ctypes.util, "find_library", lambda name: None)
-    native.start()
-    (line,) = warnings(caplog)
+def test_a_missing_openblas_is_said() -> None:
+    code = (
+        "from spark_mlx.backends.cpu import native\n"
+        "native._packaged_openblas = lambda: '/nowhere/libopenblas.so'\n"
+        "native.ctypes.util.find_library = lambda name: None\n"
+        "native.start()\n"
+        "print(native.layers(), native.remedy is not None)"
+    )
+    done = run(code)
+    assert done.stdout.strip() == "None True"
+    (line,) = done.stderr.splitlines()
     assert "scipy-openblas32" in line
-    assert native.layers() is None
 
 
 @needs_extension

@@ -64,11 +64,11 @@ def aside() -> Iterator[None]:
     if _extension is None:
         yield
         return
-    _extension.aside(True)
+    _extension.reserve_core(True)
     try:
         yield
     finally:
-        _extension.aside(False)
+        _extension.reserve_core(False)
 
 
 def usable_cores() -> int:

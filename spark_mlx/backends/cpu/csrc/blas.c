@@ -1,11 +1,10 @@
-/* The three products that MLX asks a BLAS for.
+/* The three matrix products that MLX calls a BLAS for; see blas.h.
 
    MLX's Linux wheel links the reference BLAS, which is some sixty times slower than the machine.
-   patch_blas.c makes it call these functions.
-   Products with a few rows, which is what decoding does all day, are bound by reading the weights
-   once and have their own kernel: OpenBLAS would first copy every weight into its packed layout.
-   Larger ones go to product.c where the CPU has vectors of 512 bits, and else to OpenBLAS, shared
-   out over the pool's threads. */
+   Products with a few rows, the usual case in decoding, are bound by reading the weights once and
+   have their own kernel: OpenBLAS would first copy every weight into its packed layout. Larger ones
+   go to gemm.c where the CPU has vectors of 512 bits, else to OpenBLAS, cut into parts that the
+   pool's threads share. */
 #include "blas.h"
 
 #include <dlfcn.h>
@@ -14,8 +13,8 @@
 #include <string.h>
 
 #include "common.h"
+#include "gemm.h"
 #include "pool.h"
-#include "product.h"
 
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
 
@@ -26,10 +25,12 @@ typedef void dgemm_t(int, int, int, int, int, int, double, const double *, int, 
 typedef void cgemm_t(int, int, int, int, int, int, const void *, const void *, int, const void *,
                      int, const void *, void *, int);
 
+typedef void set_threads_t(int);
+
 static sgemm_t *sgemm;
 static dgemm_t *dgemm;
 static cgemm_t *cgemm;
-static _Atomic long calls;
+static _Atomic long sgemm_calls;
 
 static void *find(void *library, const char *prefix, const char *name) {
     char full[64];
@@ -38,30 +39,34 @@ static void *find(void *library, const char *prefix, const char *name) {
 }
 
 const char *blas_open(const char *path, const char *prefix) {
+    if (sgemm != NULL) return NULL;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) return dlerror();
-    void (*set_threads)(int) = (void (*)(int))find(library, prefix, "openblas_set_num_threads");
-    sgemm = (sgemm_t *)find(library, prefix, "cblas_sgemm");
+    set_threads_t *set_threads = (set_threads_t *)find(library, prefix, "openblas_set_num_threads");
+    sgemm_t *single = (sgemm_t *)find(library, prefix, "cblas_sgemm");
     dgemm = (dgemm_t *)find(library, prefix, "cblas_dgemm");
     cgemm = (cgemm_t *)find(library, prefix, "cblas_cgemm");
-    if (!set_threads || !sgemm || !dgemm || !cgemm) return "it is not OpenBLAS";
+    if (!set_threads || !single || !dgemm || !cgemm) return "it is not OpenBLAS";
     set_threads(1);
+    sgemm = single;
     return NULL;
 }
 
-long blas_calls(void) { return atomic_load(&calls); }
+int blas_is_open(void) { return sgemm != NULL; }
+
+long blas_calls(void) { return atomic_load(&sgemm_calls); }
 
 /* ---- A few rows: c (m, n) = alpha · a (m, k) · b (n, k)ᵀ + beta · c. ---- */
 
-enum { LANES = 16, FEW = 16, TILE = 4 };
+enum { LANES = 16, MAX_FEW = 16, TILE = 4 };
 
-typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 static inline __attribute__((always_inline)) lanes load(const float *p) {
     return *(const lanes *)p;
 }
 
-/* In halves, so that the additions do not wait for each other. */
+/* Add up the lanes in halves, so that the additions do not wait for each other. */
 static inline __attribute__((always_inline)) float sum(lanes v) {
     typedef float eight __attribute__((vector_size(32)));
     typedef float four __attribute__((vector_size(16)));
@@ -77,7 +82,7 @@ static inline __attribute__((always_inline)) float sum(lanes v) {
     return (c[0] + c[1]) + (c[2] + c[3]);
 }
 
-/* `rows` rows of a (at most TILE) with TILE rows of b; every weight loaded meets all of them. */
+/* Multiply `rows` rows of a (at most TILE) with TILE rows of b; a weight is loaded once for all. */
 static inline __attribute__((always_inline)) void tile(int rows, int k, const float *a, int lda,
                                                        const float *b, int ldb, float alpha,
                                                        float beta, float *c, int ldc) {
@@ -137,11 +142,11 @@ typedef struct {
     float *c;
 } product;
 
-static void part_of_product(void *context, int index) {
+static void run_part(void *context, int index) {
     const product *p = context;
     int from = index * p->part;
-    int m = p->by_rows ? least(p->part, p->m - from) : p->m;
-    int n = p->by_rows ? p->n : least(p->part, p->n - from);
+    int m = p->by_rows ? min(p->part, p->m - from) : p->m;
+    int n = p->by_rows ? p->n : min(p->part, p->n - from);
     const float *a = p->a, *b = p->b;
     float *c = p->c;
     if (p->by_rows) {
@@ -151,7 +156,7 @@ static void part_of_product(void *context, int index) {
         b += p->tb == TRANS ? (long)from * p->ldb : from;
         c += from;
     }
-    if (p->m <= FEW && p->ta == NO_TRANS && p->tb == TRANS)
+    if (p->m <= MAX_FEW && p->ta == NO_TRANS && p->tb == TRANS)
         few_rows(m, n, p->k, p->alpha, a, p->lda, b, p->ldb, p->beta, c, p->ldc);
     else
         sgemm(ROW_MAJOR, p->ta, p->tb, m, n, p->k, p->alpha, a, p->lda, b, p->ldb, p->beta, c,
@@ -159,14 +164,14 @@ static void part_of_product(void *context, int index) {
 }
 
 void blas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a,
-                 int lda, const float *b, int ldb, float beta, float *c, int ldc) {
-    atomic_fetch_add(&calls, 1);
+                int lda, const float *b, int ldb, float beta, float *c, int ldc) {
+    atomic_fetch_add_explicit(&sgemm_calls, 1, memory_order_relaxed);
     if (order != ROW_MAJOR || m <= 0 || n <= 0) {
         sgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
         return;
     }
-    if (m > FEW && ta == NO_TRANS && tb == TRANS && alpha == 1 && (beta == 0 || beta == 1) &&
-        k >= 32 && product_times(m, n, k, a, lda, b, ldb, beta == 1, c, ldc) == 0)
+    if (m > MAX_FEW && ta == NO_TRANS && tb == TRANS && alpha == 1 && (beta == 0 || beta == 1) &&
+        k >= 32 && gemm_transposed(m, n, k, a, lda, b, ldb, beta == 1, c, ldc) == 0)
         return;
     product p = {ta, tb, m, n, k, lda, ldb, ldc, m > n, 0, alpha, beta, a, b, c};
     int longer = m > n ? m : n;
@@ -174,15 +179,15 @@ void blas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, con
     int parts = (double)m * n * k < 60000 ? 1 : pool_threads();
     p.part = (longer + parts - 1) / parts;
     p.part = (p.part + TILE - 1) / TILE * TILE;
-    pool_run(part_of_product, &p, (longer + p.part - 1) / p.part);
+    pool_run(run_part, &p, (longer + p.part - 1) / p.part);
 }
 
 void blas_dgemm(int order, int ta, int tb, int m, int n, int k, double alpha, const double *a,
-                 int lda, const double *b, int ldb, double beta, double *c, int ldc) {
+                int lda, const double *b, int ldb, double beta, double *c, int ldc) {
     dgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 void blas_cgemm(int order, int ta, int tb, int m, int n, int k, const void *alpha, const void *a,
-                 int lda, const void *b, int ldb, const void *beta, void *c, int ldc) {
+                int lda, const void *b, int ldb, const void *beta, void *c, int ldc) {
     cgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }

@@ -1,15 +1,20 @@
-/* Products of matrices in row-major order, through OpenBLAS. */
+/* Matrix products under the signatures of CBLAS, through our kernels and OpenBLAS.
+
+   Input and output: matrices as CBLAS takes them; the callers are MLX's threads. Any thread may
+   call these, once `blas_open` has succeeded. */
 #ifndef SPARK_BLAS_H
 #define SPARK_BLAS_H
 
-/* Opens an OpenBLAS library; `prefix` stands before its names ("scipy_" or ""). The library is told
-   to use one thread, since the work is shared out here. Returns NULL, or what went wrong. */
+/* Open an OpenBLAS library; `prefix` stands before its names ("scipy_" or ""). The library is told
+   to use one thread, since the work is shared out here. Returns NULL, or the reason of a failure.
+ */
 const char *blas_open(const char *path, const char *prefix);
+int blas_is_open(void);
 
-/* How many products have come in from outside through cblas_sgemm since the start. */
+/* Count the calls of blas_sgemm so far. */
 long blas_calls(void);
 
-/* The products with the signatures of the CBLAS functions whose place they take. Any thread. */
+/* c (m, n) = alpha · a (m, k) · b (k, n) + beta · c, a and b transposed as `ta` and `tb` say. */
 void blas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a,
                 int lda, const float *b, int ldb, float beta, float *c, int ldc);
 void blas_dgemm(int order, int ta, int tb, int m, int n, int k, double alpha, const double *a,

@@ -1,6 +1,8 @@
-/* A layer is five loops over the pool's threads: the three products before attention, attention,
-   the product after it, the two of SwiGLU and the last one. What lies between them, for one token
-   less than a microsecond, the caller computes itself. */
+/* The layers of a Qwen2 for the next tokens; see decode.h.
+
+   A layer is five parallel loops: the three products before attention, attention, the product after
+   it, the two of SwiGLU and the last one. The norms and rotations between them take less than a
+   microsecond for one token; the calling thread computes those itself. */
 #include "decode.h"
 
 #include <math.h>
@@ -8,18 +10,18 @@
 #include <string.h>
 
 #include "common.h"
-#include "decode_kernel.h"
+#include "decode_kernels.h"
 #include "pool.h"
 
 /* ---- The cache ---- */
 
-/* Numbers that one position of a head takes among values. */
+/* The numbers that one position of a head takes among values. */
 static int padded(int head_dim) { return (head_dim + 15) / 16 * 16; }
 
 int decode_cache_open(decode_cache *cache, const decode_sizes *sizes) {
     int count = sizes->layers * sizes->kv_heads;
-    *cache = (decode_cache){0, 0, count, calloc(count, sizeof(float *)),
-                            calloc(count, sizeof(float *))};
+    *cache =
+        (decode_cache){0, 0, count, calloc(count, sizeof(float *)), calloc(count, sizeof(float *))};
     if (cache->keys != NULL && cache->values != NULL) return 0;
     decode_cache_close(cache);
     return -1;
@@ -34,13 +36,13 @@ void decode_cache_close(decode_cache *cache) {
     free(cache->values);
 }
 
-/* Makes room for `more` positions, half as many again as there are. What lies there is read along
-   with a position beside it, and not used. */
+/* Make room for `more` positions, and half as many again. Kernels read the unused ones along with
+   their neighbours and drop the results. */
 static int reserve(decode_cache *cache, const decode_sizes *sizes, int more) {
-    enum { FIRST = 256 };
+    enum { FIRST_ROOM = 256 };
     int needed = cache->length + more;
     if (needed <= cache->room) return 0;
-    int room = (most(needed + needed / 2, FIRST) + WIDTH - 1) / WIDTH * WIDTH;
+    int room = (max(needed + needed / 2, FIRST_ROOM) + WIDTH - 1) / WIDTH * WIDTH;
     size_t key = sizes->head_dim * sizeof(float), value = padded(sizes->head_dim) * sizeof(float);
     for (int i = 0; i < cache->count; i++) {
         float *keys = realloc(cache->keys[i], room * key);
@@ -62,17 +64,17 @@ typedef struct {
     const decode_layer *layer;
     int index; /* of the layer */
     int count; /* of rows */
-    int parts; /* of the loop that runs */
+    int parts; /* of the loop over a row's heads */
     decode_cache *const *caches;
     int *positions;                           /* of each row in its cache */
     float *x, *normed, *attended, *gate, *up; /* a row for each token */
     float *queries, *keys, *values;           /* (count, heads, head_dim) */
     float *cosines, *sines;                   /* (count, head_dim / 2) */
-    float *sums;                              /* of the groups of what is multiplied */
+    float *sums;                              /* of the groups of the left operand */
 } run;
 
-/* What the next products multiply. */
-static operand prepared(const run *r, const float *rows, int columns) {
+/* Prepare rows as the left operand of the next products. */
+static operand prepare(const run *r, const float *rows, int columns) {
     matrix_sums(r->count, rows, columns, r->sums);
     return (operand){r->count, rows, r->sums};
 }
@@ -84,7 +86,7 @@ typedef struct {
 } section;
 
 static void over_panels(const run *r, const float *rows, int columns, int panels, pool_task task) {
-    section s = {r, prepared(r, rows, columns), panels, matrix_parts(panels)};
+    section s = {r, prepare(r, rows, columns), panels, matrix_parts(panels)};
     pool_run(task, &s, s.parts);
 }
 
@@ -102,21 +104,21 @@ static void project_task(void *context, int index) {
     }
 }
 
-static void mix_task(void *context, int index) {
+static void output_task(void *context, int index) {
     const section *s = context;
     int end = matrix_part(s->panels, index + 1, s->parts);
     for (int i = matrix_part(s->panels, index, s->parts); i < end; i++)
         matrix_add(s->r->layer->o, i, &s->x, s->r->x);
 }
 
-static void widen_task(void *context, int index) {
+static void gate_up_task(void *context, int index) {
     const section *s = context;
     const run *r = s->r;
     int end = matrix_part(s->panels, index + 1, s->parts), size = r->sizes->intermediate;
     for (int i = matrix_part(s->panels, index, s->parts); i < end; i++) {
         matrix_set(r->layer->gate, i, &s->x, NULL, r->gate);
         matrix_set(r->layer->up, i, &s->x, NULL, r->up);
-        int from = i * WIDTH, columns = least(WIDTH, size - from);
+        int from = i * WIDTH, columns = min(WIDTH, size - from);
         for (int row = 0; row < r->count; row++) {
             long at = (long)row * size + from;
             r->kernel->swiglu(columns, r->gate + at, r->up + at, r->gate + at);
@@ -124,14 +126,14 @@ static void widen_task(void *context, int index) {
     }
 }
 
-static void narrow_task(void *context, int index) {
+static void down_task(void *context, int index) {
     const section *s = context;
     int end = matrix_part(s->panels, index + 1, s->parts);
     for (int i = matrix_part(s->panels, index, s->parts); i < end; i++)
         matrix_add(s->r->layer->down, i, &s->x, s->r->x);
 }
 
-/* Turns a head's pairs of channels, (i, i + dim / 2), by the angles of its position. */
+/* Turn a head's pairs of channels, (i, i + dim / 2), by the angles of its position. */
 static void rotate(int dim, const float *cosines, const float *sines, float scale, float *head) {
     int half = dim / 2;
     for (int i = 0; i < half; i++) {
@@ -141,8 +143,8 @@ static void rotate(int dim, const float *cosines, const float *sines, float scal
     }
 }
 
-/* Rotates a row's queries and keys, and appends its keys and values to its cache. */
-static void remember(const run *r, int row) {
+/* Rotate a row's queries and keys, and append its keys and values to its cache. */
+static void append_to_cache(const run *r, int row) {
     const decode_sizes *s = r->sizes;
     int dim = s->head_dim, half = dim / 2, position = r->positions[row];
     const float *cosines = r->cosines + row * half, *sines = r->sines + row * half;
@@ -160,7 +162,7 @@ static void remember(const run *r, int row) {
     }
 }
 
-/* The queries that share a head of keys, or a part of them. */
+/* Attend with the queries that share a head of keys, or a part of them. */
 static void attend_task(void *context, int index) {
     const run *r = context;
     const decode_sizes *s = r->sizes;
@@ -176,10 +178,10 @@ static void attend_task(void *context, int index) {
 
 static void attend(run *r) {
     int group = r->sizes->heads / r->sizes->kv_heads, tasks = r->count * r->sizes->kv_heads;
-    int splits = (group + MOST_HEADS - 1) / MOST_HEADS;
+    int splits = (group + MAX_HEADS - 1) / MAX_HEADS;
     while (tasks * splits < pool_threads() && splits < group) splits++;
     r->parts = r->sizes->kv_heads * splits;
-    for (int row = 0; row < r->count; row++) remember(r, row);
+    for (int row = 0; row < r->count; row++) append_to_cache(r, row);
     pool_run(attend_task, r, r->count * r->parts);
 }
 
@@ -196,13 +198,13 @@ static void run_layer(run *r) {
     int panels = l->q->panels + l->k->panels + l->v->panels;
     over_panels(r, r->normed, s->hidden, panels, project_task);
     attend(r);
-    over_panels(r, r->attended, s->heads * s->head_dim, l->o->panels, mix_task);
+    over_panels(r, r->attended, s->heads * s->head_dim, l->o->panels, output_task);
     norm(r, l->norm2, r->normed);
-    over_panels(r, r->normed, s->hidden, l->gate->panels, widen_task);
-    over_panels(r, r->gate, s->intermediate, l->down->panels, narrow_task);
+    over_panels(r, r->normed, s->hidden, l->gate->panels, gate_up_task);
+    over_panels(r, r->gate, s->intermediate, l->down->panels, down_task);
 }
 
-static void find_angles(const run *r, const float *frequencies) {
+static void set_angles(const run *r, const float *frequencies) {
     int half = r->sizes->head_dim / 2;
     for (int row = 0; row < r->count; row++)
         for (int i = 0; i < half; i++) {
@@ -212,8 +214,8 @@ static void find_angles(const run *r, const float *frequencies) {
         }
 }
 
-/* Gives each row its position. */
-static int enter(const run *r) {
+/* Give each row its position. */
+static int take_positions(const run *r) {
     for (int row = 0; row < r->count; row++) {
         if (reserve(r->caches[row], r->sizes, 1) != 0) {
             while (row-- > 0) r->caches[row]->length--;
@@ -224,32 +226,50 @@ static int enter(const run *r) {
     return 0;
 }
 
+/* Cut `count` rows of `columns` floats from the free memory at *next. */
+static float *take_rows(float **next, int count, int columns) {
+    float *rows = *next;
+    *next += (long)count * columns;
+    return rows;
+}
+
 int decode_run(const decoder *d, int count, decode_cache *const *caches, const float *x, float *y) {
     const decode_sizes *s = &d->sizes;
-    int queries = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim;
-    int widest = most(most(s->hidden, s->intermediate), queries);
-    long row = 2L * s->hidden + 2L * s->intermediate + 2L * queries + 2L * keys + s->head_dim + 1;
-    float *room = malloc((count * row + MOST_TOGETHER * (widest / GROUP)) * sizeof *room);
-    if (room == NULL) return -1;
-    run r = {.sizes = s, .kernel = decode_kernel_now(), .count = count, .caches = caches};
-    float **parts[] = {&r.x,    &r.normed, &r.gate,   &r.up,      &r.attended, &r.queries,
-                       &r.keys, &r.values, &r.cosines, &r.sines, (float **)&r.positions, &r.sums};
-    int sizes[] = {s->hidden, s->hidden, s->intermediate, s->intermediate, queries, queries,
-                   keys, keys, s->head_dim / 2, s->head_dim / 2, 1, 0};
-    float *next = room;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; next += (long)count * sizes[i++])
-        *parts[i] = next;
-    if (enter(&r) != 0) {
+    int queries = s->heads * s->head_dim, keys = s->kv_heads * s->head_dim, half = s->head_dim / 2;
+    int widest = max(max(s->hidden, s->intermediate), queries);
+    long row = 2L * s->hidden + 2L * s->intermediate + 2L * queries + 2L * keys + 2L * half;
+    float *room = malloc((count * row + MAX_PACKED_ROWS * (widest / GROUP)) * sizeof *room);
+    int *positions = malloc(count * sizeof *positions);
+    run r = {.sizes = s,
+             .kernel = decode_kernel_now(),
+             .count = count,
+             .caches = caches,
+             .positions = positions};
+    if (room == NULL || positions == NULL || take_positions(&r) != 0) {
         free(room);
+        free(positions);
         return -1;
     }
+    float *next = room;
+    r.x = take_rows(&next, count, s->hidden);
+    r.normed = take_rows(&next, count, s->hidden);
+    r.gate = take_rows(&next, count, s->intermediate);
+    r.up = take_rows(&next, count, s->intermediate);
+    r.attended = take_rows(&next, count, queries);
+    r.queries = take_rows(&next, count, queries);
+    r.keys = take_rows(&next, count, keys);
+    r.values = take_rows(&next, count, keys);
+    r.cosines = take_rows(&next, count, half);
+    r.sines = take_rows(&next, count, half);
+    r.sums = next;
     memcpy(r.x, x, sizeof *x * count * s->hidden);
-    find_angles(&r, d->frequencies);
+    set_angles(&r, d->frequencies);
     for (r.index = 0; r.index < s->layers; r.index++) {
         r.layer = &d->layers[r.index];
         run_layer(&r);
     }
     norm(&r, d->norm, y);
     free(room);
+    free(positions);
     return 0;
 }

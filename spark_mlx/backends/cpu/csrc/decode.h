@@ -1,4 +1,8 @@
-/* The layers of a Qwen2 for the next tokens of one or several streams, as one call. */
+/* The layers of a Qwen2 for the next tokens of one or several streams, as one call.
+
+   Input: rows of embeddings x (count, hidden) and the caches of their streams. Output: the rows of
+   the last norm, (count, hidden). A decoder is only read, by any number of threads; a cache belongs
+   to one call at a time. Sizes are checked by the caller (decode_python.c). */
 #ifndef SPARK_DECODE_H
 #define SPARK_DECODE_H
 
@@ -30,13 +34,13 @@ typedef struct {
     float **keys, **values;
 } decode_cache;
 
-/* An empty one for `sizes`. Returns 0, or -1 without memory. */
+/* Open an empty cache for `sizes`. Returns 0, or -1 without memory. */
 int decode_cache_open(decode_cache *cache, const decode_sizes *sizes);
 void decode_cache_close(decode_cache *cache);
 
-/* The last layer's normalised output: x (count, hidden) → y (count, hidden). Row i is the token that
-   follows what caches[i] holds and the rows before i with the same cache; all are appended. Returns
-   0, or -1 without memory; nothing is appended then. */
+/* Compute the layers and the last norm: x (count, hidden) → y (count, hidden). Row i is the token
+   that follows the positions in caches[i] and the rows before i with the same cache; all are
+   appended. Returns 0, or -1 without memory; nothing is appended then. */
 int decode_run(const decoder *d, int count, decode_cache *const *caches, const float *x, float *y);
 
 #endif

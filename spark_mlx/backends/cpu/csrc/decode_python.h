@@ -1,4 +1,4 @@
-/* The Python side of decoding; its methods join those of module.c. */
+/* The functions of decoding as Python calls them; they join those of module.c. */
 #ifndef SPARK_DECODE_PYTHON_H
 #define SPARK_DECODE_PYTHON_H
 

@@ -2,16 +2,19 @@
    up at the end, so that results do not depend on who was faster. */
 #include "gradient.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "activations.h"
+#include "codec_ops.h"
 #include "common.h"
-#include "curves.h"
+#include "fastmath.h"
+#include "gemm.h"
 #include "pool.h"
-#include "product.h"
 
 static void add_up(float *total, const float *parts, int count, long size) {
-    memcpy(total, parts, 4ul * size);
+    memcpy(total, parts, sizeof(float) * size);
     for (int p = 1; p < count; p++)
         for (long i = 0; i < size; i++) total[i] += parts[p * size + i];
 }
@@ -23,7 +26,7 @@ typedef struct {
     float *sums; /* for each task, (kernel, in, out) */
     conv_sizes sizes;
     int rows, tiles, tasks;
-    int *failed;
+    _Atomic int *failed;
 } conv_job;
 
 /* One tile: by_weight[tap][i][o] += Σ_t x[t · stride + tap · dilation][i] · given[t][o]. Time is
@@ -31,21 +34,21 @@ typedef struct {
 static void conv_tile(const conv_job *job, int row, int from, float *window, float *turned,
                       float *sums) {
     const conv_sizes *size = &job->sizes;
-    int rows = least(job->rows, size->out_frames - from), stride = size->stride, in = size->in;
+    int rows = min(job->rows, size->out_frames - from), stride = size->stride, in = size->in;
     int reach = (rows - 1) * stride + (size->kernel - 1) * size->dilation + 1;
     int length = (reach + stride - 1) / stride;
-    sound_window(job->x + (long)row * size->frames * in, size->frames, in,
+    codec_window(job->x + (long)row * size->frames * in, size->frames, in,
                  from * stride - size->padding, reach, window);
-    for (int phase = 0; phase < least(stride, reach); phase++)
-        product_turn(window + (long)phase * in, (long)stride * in,
-                     (reach - phase + stride - 1) / stride, in,
-                     turned + (long)phase * in * length, length);
+    for (int phase = 0; phase < min(stride, reach); phase++)
+        gemm_transpose(window + (long)phase * in, (long)stride * in,
+                       (reach - phase + stride - 1) / stride, in,
+                       turned + (long)phase * in * length, length);
     const float *given = job->given + ((long)row * size->out_frames + from) * size->out;
     for (int tap = 0; tap < size->kernel; tap++) {
         int offset = tap * size->dilation;
-        product_plain(in, size->out, rows,
-                      turned + (long)(offset % stride) * in * length + offset / stride, length,
-                      given, size->out, sums + (long)tap * in * size->out, size->out);
+        gemm_plain(in, size->out, rows,
+                   turned + (long)(offset % stride) * in * length + offset / stride, length, given,
+                   size->out, sums + (long)tap * in * size->out, size->out);
     }
 }
 
@@ -53,9 +56,9 @@ static void conv_task(void *context, int index) {
     const conv_job *job = context;
     const conv_sizes *size = &job->sizes;
     long reach = (long)job->rows * size->stride + (size->kernel - 1) * size->dilation + 1;
-    float *window = malloc(4ul * size->in * (2 * reach + size->stride));
+    float *window = malloc(sizeof(float) * size->in * (2 * reach + size->stride));
     if (window == NULL) {
-        *job->failed = 1;
+        atomic_store(job->failed, 1);
         return;
     }
     float *turned = window + reach * size->in;
@@ -67,9 +70,10 @@ static void conv_task(void *context, int index) {
 }
 
 int gradient_conv(const float *x, const float *given, float *by_weight, const conv_sizes *size) {
-    int rows = most(64, least(512, 65536 / (size->in * size->stride)));
+    int rows = max(64, min(512, 65536 / (size->in * size->stride)));
     int tiles = (size->out_frames + rows - 1) / rows;
-    int tasks = least(pool_threads(), size->batch * tiles), failed = 0;
+    int tasks = min(pool_threads(), size->batch * tiles);
+    _Atomic int failed = 0;
     long weights = (long)size->kernel * size->in * size->out;
     float *sums = calloc((size_t)tasks * weights, sizeof *sums);
     if (sums == NULL) return -1;
@@ -91,16 +95,16 @@ typedef struct {
 
 /* With y = x + sin²(αx)/α: dy/dx = 1 + sin(2αx), and dy/dα = (x · sin(2αx) - sin²(αx)/α)/α. The
    sine comes from the same polynomial, for sin(2αx) = 2 · sin²(αx + π/4) - 1. */
-FOR_EACH_CPU static void snake_rows(const float *x, const float *restrict alpha,
-                                    const float *restrict given, float *restrict by_x,
-                                    float *restrict by_alpha, long frames, int channels) {
+FOR_EACH_CPU static void snake_block(const float *x, const float *restrict alpha,
+                                     const float *restrict given, float *restrict by_x,
+                                     float *restrict by_alpha, long frames, int channels) {
     enum { WIDTH = 256 };
     float scale[WIDTH], inverse[WIDTH], sums[WIDTH];
     for (int start = 0; start < channels; start += WIDTH) {
-        int width = least(WIDTH, channels - start);
+        int width = min(WIDTH, channels - start);
         for (int c = 0; c < width; c++) {
-            scale[c] = alpha[start + c] * TURNS;
-            inverse[c] = 1 / (alpha[start + c] + 1e-9f);
+            scale[c] = alpha[start + c] * HALF_TURNS;
+            inverse[c] = 1 / (alpha[start + c] + SNAKE_EPSILON);
             sums[c] = 0;
         }
         for (long t = 0; t < frames; t++) {
@@ -121,9 +125,9 @@ static void snake_task(void *context, int index) {
     const snake_job *job = context;
     long from = index * job->share, frames = job->frames - from;
     long offset = from * job->channels;
-    snake_rows(job->x + offset, job->alpha, job->given + offset, job->by_x + offset,
-               job->sums + (long)index * job->channels, frames < job->share ? frames : job->share,
-               job->channels);
+    snake_block(job->x + offset, job->alpha, job->given + offset, job->by_x + offset,
+                job->sums + (long)index * job->channels, frames < job->share ? frames : job->share,
+                job->channels);
 }
 
 int gradient_snake(const float *x, const float *alpha, const float *given, float *by_x,
@@ -145,7 +149,7 @@ FOR_EACH_CPU static void gelu_block(const float *restrict x, const float *restri
                                     float *restrict by_x, int size) {
     for (int i = 0; i < size; i++) {
         float v = x[i], bell = exp_negative(-0.5f * v * v);
-        by_x[i] = given[i] * (normal(v, bell) + v * bell * 0.3989422804014327f);
+        by_x[i] = given[i] * (normal_cdf(v, bell) + v * bell * 0.3989422804014327f);
     }
 }
 
@@ -211,6 +215,6 @@ static void softmax_task(void *context, int index) {
 }
 
 void gradient_softmax(const float *y, float *given, long rows, int columns) {
-    softmax_job job = {y, given, rows, columns, most(1, BLOCK / columns)};
+    softmax_job job = {y, given, rows, columns, max(1, BLOCK / columns)};
     pool_run(softmax_task, &job, (int)((rows + job.part - 1) / job.part));
 }

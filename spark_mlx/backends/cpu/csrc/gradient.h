@@ -1,11 +1,11 @@
-/* Gradients of the layers in sound.h, for training on a CPU.
+/* Gradients of the layers in codec_ops.h, for training on a CPU.
 
    The gradient of a convolution by its input is a convolution again, so only those by weights are
    here, and those of the activations. */
 #ifndef SPARK_GRADIENT_H
 #define SPARK_GRADIENT_H
 
-#include "sound.h"
+#include "codec_ops.h"
 
 /* The gradient of a convolution without groups by its weights, as (kernel, in, out), from its input
    and the gradient `given` of its output. Returns 0, or -1 when there is no memory. */

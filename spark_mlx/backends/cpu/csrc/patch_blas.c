@@ -26,7 +26,8 @@ static const struct {
                 {"cblas_dgemm", (any_function *)blas_dgemm},
                 {"cblas_cgemm", (any_function *)blas_cgemm}};
 
-/* Read the protection of the page at `address` from the kernel's list of mappings; -1 if unknown. */
+/* Read the protection of the page at `address` from the kernel's list of mappings; -1 if unknown.
+ */
 static int protection_of(uintptr_t address) {
     FILE *maps = fopen("/proc/self/maps", "re");
     if (maps == NULL) return -1;
@@ -73,7 +74,7 @@ static int patch_library(struct dl_phdr_info *info, size_t size, void *context) 
             entry = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
     const ElfW(Sym) *symbols = NULL;
     const char *names = NULL;
-    const ElfW(Rela) *records[2] = {NULL, NULL};
+    const ElfW(Rela) * records[2] = {NULL, NULL};
     size_t sizes[2] = {0, 0};
     for (; entry != NULL && entry->d_tag != DT_NULL; entry++) {
         /* glibc has turned these offsets into addresses, other C libraries leave them. */

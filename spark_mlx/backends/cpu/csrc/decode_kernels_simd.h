@@ -1,7 +1,9 @@
-/* The inner loops of decoding for one instruction set; included once for each, with these set: NAME,
-   TARGET (a function attribute), LANES of a vector, TOGETHER, for how many rows its registers hold
-   two vectors of sums, and BYTE(w, j) and NIBBLE(w, j), which turn the j-th number of each word into
-   a float. */
+/* The inner loops of decoding for one instruction set; included once for each, with these set:
+   NAME, TARGET (a function attribute), LANES of a vector, MAX_ROWS, for which the registers hold
+   two vectors of sums each, and BYTE(w, j) and NIBBLE(w, j), which turn the j-th number of each
+   word into a float.
+
+   Inputs and outputs are those of decode_kernels.h. On the calling thread. */
 
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)
@@ -14,7 +16,7 @@ enum {
     OWN(VECTORS) = WIDTH / LANES,
     /* Sums that run side by side, so that an addition need not wait for the one before it. */
     OWN(CHAINS) = 8 * LANES / WIDTH < 1 ? 1 : 8 * LANES / WIDTH,
-    OWN(together) = TOGETHER,
+    OWN(max_rows) = MAX_ROWS,
 };
 #define VECTORS OWN(VECTORS)
 #define CHAINS OWN(CHAINS)
@@ -22,9 +24,10 @@ enum {
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
-/* Asks for memory that is needed soon. */
-INLINE void OWN(fetch)(const void *from, int bytes) {
-    for (int i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)from + AHEAD + i, 0, 3);
+/* Prefetch weights that are needed soon. */
+INLINE void OWN(prefetch)(const void *from, int bytes) {
+    for (int i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const char *)from + PREFETCH_DISTANCE + i, 0, 3);
 }
 
 INLINE void OWN(add_up)(vec sums[CHAINS][VECTORS]) {
@@ -33,13 +36,14 @@ INLINE void OWN(add_up)(vec sums[CHAINS][VECTORS]) {
             for (int v = 0; v < VECTORS; v++) sums[i][v] += sums[i + chain][v];
 }
 
-/* y (32) += x (columns) times a panel of float32, which comes from memory or from the cache. */
-INLINE void OWN(times_floats)(int columns, const float *x, const void *panel, int cached, float *y) {
+/* y (32) += x (columns) times a panel of float32, prefetched unless it is `cached`. */
+INLINE void OWN(times_floats)(int columns, const float *x, const void *panel, int cached,
+                              float *y) {
     const vec *weights = panel;
     vec sums[CHAINS][VECTORS] = {{{0}}};
     int i = 0;
     for (; i + CHAINS <= columns; i += CHAINS, weights += CHAINS * VECTORS) {
-        if (!cached) OWN(fetch)(weights, CHAINS * WIDTH * 4);
+        if (!cached) OWN(prefetch)(weights, CHAINS * WIDTH * 4);
         for (int chain = 0; chain < CHAINS; chain++)
             for (int v = 0; v < VECTORS; v++)
                 sums[chain][v] += x[i + chain] * weights[chain * VECTORS + v];
@@ -61,10 +65,10 @@ INLINE void OWN(times_packed)(int bits, int columns, const float *x, const float
     for (int group = 0; group < columns / GROUP; group++) {
         const vec *scales = block, *biases = block + VECTORS;
         const words *packed = (const words *)(block + 2 * VECTORS);
-        OWN(fetch)(scales, 2 * WIDTH * 4);
+        OWN(prefetch)(scales, 2 * WIDTH * 4);
         vec sums[CHAINS][VECTORS] = {{{0}}};
         for (int i = 0; i < GROUP; i += 32 / bits, packed += VECTORS) {
-            OWN(fetch)(packed, WIDTH * 4);
+            OWN(prefetch)(packed, WIDTH * 4);
             words w[VECTORS];
             for (int v = 0; v < VECTORS; v++) w[v] = packed[v];
             for (int j = 0; j < 32 / bits; j++)
@@ -91,11 +95,11 @@ INLINE void OWN(times_several)(int bits, int rows, int columns, const float *x,
         for (int from = 0; from < columns; from += bits == 32 ? columns : GROUP) {
             const vec *scales = block, *biases = block + VECTORS;
             const words *packed = (const words *)(bits == 32 ? block : block + 2 * VECTORS);
-            if (bits < 32 && pair == 0) OWN(fetch)(scales, 2 * WIDTH * 4);
-            vec sums[TOGETHER][2] = {{{0}}};
+            if (bits < 32 && pair == 0) OWN(prefetch)(scales, 2 * WIDTH * 4);
+            vec sums[MAX_ROWS][2] = {{{0}}};
             int end = bits == 32 ? columns : from + GROUP;
             for (int i = from; i < end; i += 32 / bits, packed += VECTORS) {
-                OWN(fetch)(packed, 2 * LANES * 4);
+                OWN(prefetch)(packed, 2 * LANES * 4);
                 words left = packed[0], right = packed[1];
                 for (int j = 0; j < 32 / bits; j++) {
                     vec a = bits == 32 ? (vec)left : OWN(number)(bits, left, j);
@@ -119,13 +123,13 @@ INLINE void OWN(times_several)(int bits, int rows, int columns, const float *x,
     }
 }
 
-/* The same for two rows and more, up to TOGETHER. */
+/* The same for two rows and more, up to MAX_ROWS. */
 INLINE void OWN(times_some)(int bits, int rows, int columns, const float *x,
                             const float *group_sums, const void *panel, float *y, long y_row) {
-#define SEVERAL(count)                                                                           \
-    case count:                                                                                  \
-        if (count <= TOGETHER)                                                                   \
-            OWN(times_several)(bits, count, columns, x, group_sums, panel, y, y_row);            \
+#define SEVERAL(count)                                                                \
+    case count:                                                                       \
+        if (count <= MAX_ROWS)                                                        \
+            OWN(times_several)(bits, count, columns, x, group_sums, panel, y, y_row); \
         break
     switch (rows) {
         SEVERAL(2);
@@ -139,34 +143,34 @@ INLINE void OWN(times_some)(int bits, int rows, int columns, const float *x,
 #undef SEVERAL
 }
 
-/* Of each precision; one row, the usual case, does not share a frame with the others. */
-#define TIMES(bits, one)                                                                         \
-    TARGET static __attribute__((noinline)) void OWN(times_some_##bits)(                         \
-        int rows, int columns, const float *x, const float *group_sums, const void *panel,       \
-        float *y, long y_row) {                                                                  \
-        OWN(times_some)(bits, rows, columns, x, group_sums, panel, y, y_row);                    \
-    }                                                                                            \
-    TARGET static void OWN(times_##bits)(int rows, int columns, const float *x,                  \
-                                         const float *group_sums, const void *panel, float *y,   \
-                                         long y_row) {                                           \
-        if (rows == 1) one;                                                                      \
-        else OWN(times_some_##bits)(rows, columns, x, group_sums, panel, y, y_row);              \
+/* Define `times` of each precision; one row, the usual case, has a stack frame of its own. */
+#define TIMES(bits, one)                                                                       \
+    TARGET static __attribute__((noinline)) void OWN(times_some_##bits)(                       \
+        int rows, int columns, const float *x, const float *group_sums, const void *panel,     \
+        float *y, long y_row) {                                                                \
+        OWN(times_some)(bits, rows, columns, x, group_sums, panel, y, y_row);                  \
+    }                                                                                          \
+    TARGET static void OWN(times_##bits)(int rows, int columns, const float *x,                \
+                                         const float *group_sums, const void *panel, float *y, \
+                                         long y_row) {                                         \
+        if (rows == 1) one;                                                                    \
+        else OWN(times_some_##bits)(rows, columns, x, group_sums, panel, y, y_row);            \
     }
 TIMES(32, OWN(times_floats)(columns, x, panel, 0, y))
 TIMES(8, OWN(times_packed)(8, columns, x, group_sums, panel, y))
 TIMES(4, OWN(times_packed)(4, columns, x, group_sums, panel, y))
 #undef TIMES
 
-/* Where vector v of a column goes: panels of product.h are two vectors wide. */
-INLINE vec *OWN(place)(float *to, int depth, int column, int v) {
+/* The place of vector v of a column: panels of gemm.h are two vectors wide. */
+INLINE vec *OWN(unpacked)(float *to, int depth, int column, int v) {
     return (vec *)to + ((long)(v / 2) * depth + column) * 2 + v % 2;
 }
 
-/* `depth` columns of a panel from column `from` on → float32 in panels as product.h has them. */
+/* `depth` columns of a panel from column `from` on → float32 in panels as gemm.h has them. */
 TARGET static void OWN(unpack_32)(const void *panel, int from, int depth, float *to) {
     const vec *weights = (const vec *)panel + (long)from * VECTORS;
     for (int i = 0; i < depth; i++)
-        for (int v = 0; v < VECTORS; v++) *OWN(place)(to, depth, i, v) = *weights++;
+        for (int v = 0; v < VECTORS; v++) *OWN(unpacked)(to, depth, i, v) = *weights++;
 }
 
 /* For quantised ones, both are multiples of 64. */
@@ -175,12 +179,12 @@ INLINE void OWN(unpack_packed)(int bits, const void *panel, int from, int depth,
     for (int i = 0; i < depth;) {
         const vec *scales = block, *biases = block + VECTORS;
         const words *packed = (const words *)(block + 2 * VECTORS);
-        OWN(fetch)(scales, 2 * WIDTH * 4);
+        OWN(prefetch)(scales, 2 * WIDTH * 4);
         for (int end = i + GROUP; i < end; i += 32 / bits, packed += VECTORS) {
-            OWN(fetch)(packed, WIDTH * 4);
+            OWN(prefetch)(packed, WIDTH * 4);
             for (int j = 0; j < 32 / bits; j++)
                 for (int v = 0; v < VECTORS; v++)
-                    *OWN(place)(to, depth, i + j, v) =
+                    *OWN(unpacked)(to, depth, i + j, v) =
                         scales[v] * OWN(number)(bits, packed[v], j) + biases[v];
         }
         block = (const vec *)packed;
@@ -215,9 +219,9 @@ TARGET static void OWN(swiglu)(int size, const float *gate, const float *up, flo
     }
 }
 
-/* Scores, a multiple of 32 of them → e^(score - best), where best is the highest so far. Returns by
-   how much the sums of earlier positions shrink. */
-INLINE float OWN(weigh)(float *scores, int count, float *best, float *total) {
+/* Turn scores, a multiple of 32 of them, into e^(score - best), where best is the highest so far.
+   Returns the factor by which the sums of earlier positions shrink. */
+INLINE float OWN(softmax_run)(float *scores, int count, float *best, float *total) {
     float highs[LANES], sums[LANES] = {0};
     for (int j = 0; j < LANES; j++) highs[j] = *best;
     for (int i = 0; i < count; i += LANES)
@@ -239,9 +243,10 @@ INLINE float OWN(weigh)(float *scores, int count, float *best, float *total) {
     return shrink;
 }
 
-/* For `parts` vectors of channels: sums = shrink · sums + weights (count) · values (count, depth) */
-INLINE void OWN(gather)(int parts, int count, int depth, const float *weights, const float *values,
-                        float shrink, float *sums) {
+/* For `parts` vectors of channels: sums = shrink · sums + weights (count) · values (count, depth)
+ */
+INLINE void OWN(add_values)(int parts, int count, int depth, const float *weights,
+                            const float *values, float shrink, float *sums) {
     enum { RUNS = 2 };
     vec found[RUNS][4] = {{{0}}};
     int p = 0;
@@ -255,31 +260,31 @@ INLINE void OWN(gather)(int parts, int count, int depth, const float *weights, c
         ((vec *)sums)[v] = ((vec *)sums)[v] * shrink + (found[0][v] + found[1][v]);
 }
 
-/* Attention of a few heads to positions whose keys and values they share, a run of them at a time:
-   queries (heads, dim) → out (heads, dim). Keys are panels of float32, values (length, padded). */
+/* Attend from a few heads to the positions whose keys and values they share, a run of them at a
+   time: queries (heads, dim) → out (heads, dim). Keys are panels of float32, values (length,
+   padded). */
 TARGET static void OWN(attend)(int heads, int dim, int padded, const float *queries,
                                const float *keys, const float *values, int length, float *out) {
     enum { RUN = 128 };
-    float sums[MOST_HEADS][MOST_DIM], best[MOST_HEADS], total[MOST_HEADS];
+    float sums[MAX_HEADS][MAX_HEAD_DIM], best[MAX_HEADS], total[MAX_HEADS];
     for (int h = 0; h < heads; h++) {
-        best[h] = NEVER, total[h] = 0;
+        best[h] = NO_SCORE, total[h] = 0;
         for (int i = 0; i < padded; i++) sums[h][i] = 0;
     }
     for (int from = 0; from < length; from += RUN) {
-        int count = least(RUN, length - from);
+        int count = min(RUN, length - from);
         for (int h = 0; h < heads; h++) {
             float scores[RUN] = {0};
             int p = 0, i = 0;
-            for (; p < count; p += WIDTH)
-                OWN(times_floats)(dim, queries + h * dim, keys + (long)(from + p) * dim, 1,
-                                  scores + p);
-            for (int none = count; none < p; none++) scores[none] = NEVER;
-            float shrink = OWN(weigh)(scores, p, &best[h], &total[h]);
+            for (; p < count; p += WIDTH) OWN(times_floats)
+            (dim, queries + h * dim, keys + (long)(from + p) * dim, 1, scores + p);
+            for (int beyond = count; beyond < p; beyond++) scores[beyond] = NO_SCORE;
+            float shrink = OWN(softmax_run)(scores, p, &best[h], &total[h]);
             const float *run = values + (long)from * padded;
             for (; i + 4 * LANES <= padded; i += 4 * LANES)
-                OWN(gather)(4, count, padded, scores, run + i, shrink, sums[h] + i);
+                OWN(add_values)(4, count, padded, scores, run + i, shrink, sums[h] + i);
             for (; i < padded; i += LANES)
-                OWN(gather)(1, count, padded, scores, run + i, shrink, sums[h] + i);
+                OWN(add_values)(1, count, padded, scores, run + i, shrink, sums[h] + i);
         }
     }
     for (int h = 0; h < heads; h++)
@@ -297,6 +302,6 @@ TARGET static void OWN(attend)(int heads, int dim, int padded, const float *quer
 #undef NAME
 #undef TARGET
 #undef LANES
-#undef TOGETHER
+#undef MAX_ROWS
 #undef BYTE
 #undef NIBBLE
