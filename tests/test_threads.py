@@ -105,7 +105,7 @@ def test_products_are_the_same_aside_and_beside() -> None:
 
     def work(aside: bool) -> None:
         for _ in range(200):
-            with native.aside() if aside else contextlib.nullcontext():
+            with native.reserve_core() if aside else contextlib.nullcontext():
                 product = np.array(mx.array(a) @ mx.array(b))
             if not np.allclose(product, a @ b, rtol=1e-3, atol=1e-3):
                 wrong.append(threading.current_thread().name)

@@ -76,7 +76,7 @@ class Ahead(Generic[T]):
 
     def sharing(self) -> contextlib.AbstractContextManager[None]:
         """What is computed within has a core of its own, the thread has the others."""
-        return native.aside()
+        return native.reserve_core()
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:

@@ -59,7 +59,7 @@ def layers() -> ModuleType | None:
 
 
 @contextlib.contextmanager
-def aside() -> Iterator[None]:
+def reserve_core() -> Iterator[None]:
     """Run single-threaded on a core that parallel loops of other threads leave free."""
     if _extension is None:
         yield
