@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from conftest import REFERENCE
-from random_checkpoint import make_tokenizer
 from spark_mlx.cli import main
 from spark_mlx.convert.configs import read_configs
 from spark_mlx.diagnostics.bench import Work, run
 from spark_mlx.diagnostics.random_model import FULL, random_tts, tokenizer_json
+from spark_mlx.diagnostics.random_tokenizer import filled_tokenizer
 from spark_mlx.diagnostics.system_info import machine, peak_memory
 from spark_mlx.errors import ConfigError
 from spark_mlx.model.qwen2 import Batch
@@ -68,7 +68,7 @@ def test_ids_are_the_published_ones() -> None:
         "end_semantic_token": 165157,
     }
     assert {name: added[f"<|{name}|>"] for name in published} == published
-    whole = make_tokenizer(first_added_id=151643, global_codes=4096, semantic_codes=8192)
+    whole = filled_tokenizer(first_added_id=151643, global_codes=4096, semantic_codes=8192)
     assert added == {content: whole.token_to_id(content) for content in added}
 
 

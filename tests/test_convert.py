@@ -20,12 +20,13 @@ from mlx.utils import tree_flatten
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from random_checkpoint import random_tensor, write_checkpoint
+from random_checkpoint import write_checkpoint
 from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.checkpoints.weights import load_weights
 from spark_mlx.convert import Report, convert, layout, names, plan
 from spark_mlx.convert.configs import read_configs
 from spark_mlx.convert.writer import SafetensorsWriter, TensorSpec
+from spark_mlx.diagnostics.random_weights import random_tensor
 from spark_mlx.errors import ConfigError, ModelError
 from spark_mlx.model.bicodec.ecapa import FoldedBatchNorm
 from spark_mlx.model.layers import ConvTranspose1d

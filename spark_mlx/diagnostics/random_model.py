@@ -1,27 +1,26 @@
 """A model of random weights, made in memory: the official shape without a download.
 
-It speaks noise and takes as long over it as the published model takes over speech, which is what a
-benchmark needs. The ids are the published ones; of the vocabulary itself only the bytes and the
-tokens that speech uses are there.
+It generates noise and takes as long over it as the published model takes over speech, which is what
+a benchmark needs. The ids are the published ones; of the vocabulary only the bytes and the control
+tokens are there.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Iterator, Mapping
 from typing import Literal, TypeVar
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten, tree_unflatten
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from mlx.utils import tree_flatten
 
 from spark_mlx.backends.cpu import native
 from spark_mlx.checkpoints.model_config import Fingerprints, ModelConfig
 from spark_mlx.checkpoints.quantization import DTYPES, quantize, settle
 from spark_mlx.codec import Codec
+from spark_mlx.diagnostics.random_tokenizer import FIRST_ADDED, added_tokens, byte_tokenizer
+from spark_mlx.diagnostics.random_weights import fill
 from spark_mlx.errors import ConfigError
 from spark_mlx.generation.vocabulary import Vocabulary
 from spark_mlx.model.bicodec.bicodec import BiCodec
@@ -158,43 +157,16 @@ TINY = dataclasses.replace(
     ),
 )
 
-# Of a random layer: the root mean square of what it gives, against that of what it is given.
+# Most layers add their output to their input: smaller ones keep samples and logits in range.
 GAIN = 0.8
 
 SHAPES: dict[str, ModelConfig] = {"full": FULL, "tiny": TINY}
-
-# Tokens that speech uses, by their published ids: the first of each range and its size, …
-_RANGES = {
-    "bicodec_global": (151_665, 4096),
-    "bicodec_semantic": (155_761, 8192),
-    "pitch_value": (163_953, 1001),
-    "pitch_label": (164_965, 5),
-    "speed_value": (164_975, 11),
-    "speed_label": (164_986, 5),
-    "gender": (165_032, 3),
-}
-# … and those that stand alone.
-_TOKENS = {
-    "im_end": 151_645,
-    "task_tts": 165_137,
-    "task_controllable_tts": 165_143,
-    "start_content": 165_146,
-    "start_style_label": 165_147,
-    "start_acoustic_token": 165_149,
-    "start_global_token": 165_150,
-    "start_semantic_token": 165_151,
-    "end_content": 165_152,
-    "end_style_label": 165_153,
-    "end_acoustic_token": 165_155,
-    "end_global_token": 165_156,
-    "end_semantic_token": 165_157,
-}
 
 
 def random_tts(
     shape: Shape = "full", dtype: str = "float32", quantize: int | None = None
 ) -> SparkTTS:
-    """Makes a model that nobody trained; the same one every time.
+    """Make a model of random weights, the same one every time.
 
     Args:
         shape: "full" is the published model's, 2.4 GB in float32; "tiny" is for tests.
@@ -223,61 +195,29 @@ def random_tts(
 
 
 def tokenizer_json() -> str:
-    """A tokenizer.json that knows the tokens that speech uses, under their published ids."""
-    codes = {
-        f"{name}_{code}": first + code
-        for name, (first, size) in _RANGES.items()
-        for code in range(size)
-    }
-    return byte_tokenizer({**_TOKENS, **codes})
-
-
-def byte_tokenizer(tokens: Mapping[str, int]) -> str:
-    """A tokenizer.json that reads text byte by byte, ids 0 to 255, and knows `<|name|>` by id."""
-    characters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    text = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(characters)}, merges=[]))
-    text.normalizer = normalizers.NFC()
-    text.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    # Written into the file and not added to the tokenizer, which would number them itself.
-    added = [{"id": id_, "content": f"<|{name}|>"} for name, id_ in tokens.items()]
-    return json.dumps({**json.loads(text.to_str()), "added_tokens": added})
+    """A tokenizer.json with the control tokens under their published ids."""
+    codes = math.prod(FULL.speaker_encoder.fsq_levels), FULL.quantizer.codebook_size
+    return byte_tokenizer(added_tokens(FIRST_ADDED, *codes))
 
 
 def _random_lm(config: ModelConfig) -> Qwen2:
-    lm = _drawn(Qwen2(config.lm))
-    # Still nothing is computed: a quantised layer is never whole in memory beside the others.
+    lm = Qwen2(config.lm)
+    fill(lm, "mlx", GAIN)
+    # Nothing is computed yet: a quantised layer is never whole in memory beside the others.
     if config.quantize is not None:
         quantize(lm, config.quantize)
     return _computed(settle(lm, config.dtype))
 
 
 def _filled(module: Module) -> Module:
-    return _computed(_drawn(module))
-
-
-def _drawn(module: Module) -> Module:
-    """Gives every matrix and kernel random values, and computes none of them.
-
-    A layer's output is somewhat smaller than its input, for most layers add theirs to it: logits
-    and samples stay within what speech has. Biases are zero, and scales stay as they begin: one.
-    """
-
-    def draw() -> Iterator[tuple[str, mx.array]]:
-        for i, (name, parameter) in enumerate(tree_flatten(module.parameters())):
-            if parameter.ndim > 1:
-                bound = GAIN * math.sqrt(3 / math.prod(parameter.shape[1:]))
-                yield name, mx.random.uniform(-bound, bound, parameter.shape, key=mx.random.key(i))
-            elif name.endswith("bias"):
-                yield name, mx.zeros(parameter.shape)
-
-    module.update(tree_unflatten(list(draw())))
-    return module
+    fill(module, "mlx", GAIN)
+    return _computed(module)
 
 
 def _computed(module: Module) -> Module:
-    """Computes the parameters one after another, so that little more than they is in memory."""
+    """Compute the parameters one after another, so that little more than they is in memory."""
     for _, parameter in tree_flatten(module.parameters()):
         mx.eval(parameter)
     mx.clear_cache()
-    module.eval()  # as loaded weights are: what training could not use is taken only then
+    module.eval()  # as loaded weights are: layers for training only are left out
     return module

@@ -1,25 +1,23 @@
-"""Does this machine compute what the verified one computed?
+"""Compare this device's results with stored ones.
 
-A model of a few thousand weights runs on the device in use, and its results are compared with
-stored ones, which the CPU gave while the parity suite against the official code was green. The
-weights are a recipe, so nothing but inputs' names and results is stored.
+A model of a few thousand weights runs on the device in use. The stored results came from a CPU on
+which the parity suite against the official code passed. The weights are a recipe
+(`random_weights`), so only results are stored.
 
-    python -m spark_mlx.selfcheck       writes the stored results anew
+    python -m spark_mlx.diagnostics.selfcheck       writes the stored results anew
 """
 
 from __future__ import annotations
 
 import dataclasses
-import zlib
 from pathlib import Path
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
-from mlx.utils import tree_flatten, tree_unflatten
 
 from spark_mlx.backends.cpu import native
+from spark_mlx.diagnostics.random_weights import fill
 from spark_mlx.model.bicodec.bicodec import BiCodec, BiCodecConfig
 from spark_mlx.model.bicodec.feature_encoder import EncoderConfig
 from spark_mlx.model.bicodec.prenet import PrenetConfig
@@ -85,7 +83,7 @@ class Check:
 
 
 def run() -> list[Check]:
-    """Runs the checks on the default device."""
+    """Run the checks on the default device."""
     native.start()
     computed = compute()
     with np.load(STORED) as stored:
@@ -99,11 +97,11 @@ def run() -> list[Check]:
 
 
 def compute() -> Results:
-    """Every stage of cloning and speaking on a second of a synthetic voice."""
+    """Run every stage of cloning and speaking on a second of a synthetic voice."""
     codec, lm = BiCodec(_BICODEC), Qwen2(_LM)
     encoder = SemanticEncoder(_WAV2VEC2, _ENCODER, _QUANTIZER)
     for module in (codec, encoder, lm):
-        _fill(module)
+        fill(module)
     time = np.arange(16_000) / 16_000
     samples = mx.array((0.3 * np.sin(2 * np.pi * 140 * time) ** 3).astype(np.float32))[None]
     voice = mx.array([[7, 70, 33, 12]])
@@ -123,20 +121,6 @@ def compute() -> Results:
             "decode logits": lm(ids[:, :1], cache),
         }.items()
     }
-
-
-def _fill(module: nn.Module) -> None:
-    """Gives every parameter values that follow from its name and shape alone."""
-    filled = []
-    for name, parameter in tree_flatten(module.parameters()):
-        random = np.random.RandomState(zlib.crc32(name.encode()))
-        values = random.standard_normal(parameter.shape)
-        if parameter.ndim > 1:
-            values *= 0.6 / np.sqrt(np.prod(parameter.shape[1:]))
-        else:
-            values = (0.0 if name.endswith(("bias", "shift")) else 1.0) + 0.05 * values
-        filled.append((name, mx.array(values.astype(np.float32))))
-    module.update(tree_unflatten(filled))
 
 
 if __name__ == "__main__":
