@@ -1,7 +1,7 @@
 """EPUB → paragraphs: its chapters in the order of the spine.
 
-An EPUB is a zip archive: META-INF/container.xml names the package file, which lists what there is
-(the manifest) and in which order it is read (the spine). EPUB 3.3, W3C.
+An EPUB is a zip archive: META-INF/container.xml names the package file, which lists the parts
+(the manifest) and their reading order (the spine). EPUB 3.3, W3C.
 """
 
 from __future__ import annotations
@@ -24,9 +24,15 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
 _PAGES = ("application/xhtml+xml", "text/html")
-_MOST_BYTES = 200 << 20  # of all chapters unpacked; a book has some
+# Bytes after unpacking; a book has one or two megabytes of text.
+_MAX_PART = 20 << 20
+_MAX_BOOK = 100 << 20
+_MAX_BOOK_TAGS = 300_000
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # all that the standard allows
 _ENTITY = re.compile(r"&(\w+);")
 _XML_ENTITIES = frozenset(("amp", "lt", "gt", "quot", "apos"))
+# Damaged archives raise these; an encrypted part is a RuntimeError, a missing one a KeyError.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, KeyError)
 # Fonts may be scrambled in a book that can be read; that is not a lock.
 _FONT_METHODS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 
@@ -40,7 +46,7 @@ def blocks(data: bytes, name: str) -> tuple[str, list[Block]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _Book(archive, name).blocks()
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+    except _DAMAGE as error:
         raise TextError(f"{name} is damaged ({error}); get it again") from error
 
 
@@ -49,7 +55,7 @@ class _Book:
         self._archive = archive
         self._name = name
         self._names = set(archive.namelist())
-        self._bytes_left = _MOST_BYTES
+        self._bytes_left = _MAX_BOOK
 
     def blocks(self) -> tuple[str, list[Block]]:
         self._refuse_locked()
@@ -57,8 +63,14 @@ class _Book:
         root = self._xml(package)
         title = next((_text(e) for e in _found(root, "title") if _text(e)), "")
         found: list[Block] = []
-        for path in self._chapters(root, posixpath.dirname(package)):
-            _, chapter = html.of_tree(self._page(path))
+        # All are unpacked before one is parsed: a book that is too long is refused at once.
+        pages = [self._text(path) for path in self._chapters(root, posixpath.dirname(package))]
+        if (tags := sum(page.count("<") for page in pages)) > _MAX_BOOK_TAGS:
+            raise TextError(
+                f"{self._name} has {tags} tags, and read takes {_MAX_BOOK_TAGS}; split it"
+            )
+        for page in pages:
+            _, chapter = html.of_tree(_parsed(page))
             found += chapter
         if not found:
             raise TextError(f"{self._name} holds no chapters with text; is it a book of pictures?")
@@ -102,16 +114,13 @@ class _Book:
             # Not linear is what one comes to by a link: notes, answers, large pictures.
             if (reference := item.get("idref") or "") in pages and item.get("linear") != "no"
         ]
-        return spine or list(pages.values())
+        return list(dict.fromkeys(spine or pages.values()))
 
-    def _page(self, path: str) -> Element | None:
-        """A chapter. It should be XML, in which `<title/>` is whole; if it is not, HTML."""
+    def _text(self, path: str) -> str:
+        """The markup of a chapter."""
         text = encodings.decode(self._read(path), f"{path} in {self._name}")
-        etree = _etree()
-        try:
-            return etree.fromstring(_without_entities(text).encode(), _parser(etree))
-        except etree.XMLSyntaxError:
-            return html.parse(text)
+        html.check_size(text)
+        return text
 
     def _xml(self, path: str) -> Element:
         etree = _etree()
@@ -123,12 +132,28 @@ class _Book:
         return root
 
     def _read(self, path: str) -> bytes:
-        with self._archive.open(path) as file:
-            data = file.read(self._bytes_left + 1)
+        entry = self._archive.getinfo(path)
+        if entry.flag_bits & 1:
+            raise TextError(f"{path} in {self._name} is encrypted and cannot be read here")
+        if entry.compress_type not in _COMPRESSIONS:
+            raise TextError(f"{path} in {self._name} is packed in a way that EPUB does not know")
+        with self._archive.open(entry) as file:
+            data = file.read(_MAX_PART + 1)
+        if len(data) > _MAX_PART:
+            raise TextError(f"{path} in {self._name} unpacks to more than {_MAX_PART >> 20} MB")
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
-            raise TextError(f"{self._name} unpacks to more than {_MOST_BYTES >> 20} MB of text")
+            raise TextError(f"{self._name} unpacks to more than {_MAX_BOOK >> 20} MB of text")
         return data
+
+
+def _parsed(text: str) -> Element | None:
+    """Parse a chapter as XML, in which `<title/>` is whole; as HTML if it is not well-formed."""
+    etree = _etree()
+    try:
+        return etree.fromstring(_without_entities(text).encode(), _parser(etree))
+    except etree.XMLSyntaxError:
+        return html.parse(text)
 
 
 def _etree() -> Any:
@@ -140,7 +165,7 @@ def _etree() -> Any:
 
 
 def _parser(etree: Any) -> Any:
-    """Reads nothing but what it is given."""
+    """A parser that opens no other files."""
     return etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -151,9 +176,15 @@ def _parser(etree: Any) -> Any:
 
 
 def _without_entities(text: str) -> str:
-    """XML knows five entities by name; chapters use those of HTML. The encoding is known by now."""
-    text = re.sub(r"^\s*<\?xml.*?\?>", "", text, count=1, flags=re.DOTALL)
-    text = re.sub(r"<!DOCTYPE[^>\[]*(\[.*?\])?\s*>", "", text, count=1, flags=re.DOTALL)
+    """Replace HTML's entities, which XML does not know; drop XML declaration and DOCTYPE."""
+    if text.lstrip().startswith("<?xml"):
+        text = text.partition("?>")[2]
+    before, found, rest = text.partition("<!DOCTYPE")
+    if found:
+        head, _, after = rest.partition(">")
+        if "[" in head:  # declarations of the page's own, between brackets
+            after = rest.partition("]")[2].partition(">")[2]
+        text = before + after
     return _ENTITY.sub(
         lambda m: m[0] if m[1] in _XML_ENTITIES else html5.get(f"{m[1]};", m[0]), text
     )

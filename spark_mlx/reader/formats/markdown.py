@@ -1,4 +1,4 @@
-"""Markdown → paragraphs: rendered as HTML, which knows the rest."""
+"""Markdown → HTML → paragraphs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from spark_mlx.reader.documents import Block
 from spark_mlx.reader.formats import html
 from spark_mlx.reader.formats.optional_imports import missing_library
 
-_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_TITLE = re.compile(r"^title:(.*)$", re.MULTILINE)
 
 
 def blocks(text: str) -> tuple[str, list[Block]]:
@@ -25,6 +25,6 @@ def blocks(text: str) -> tuple[str, list[Block]]:
     title = ""
     if tokens and tokens[0].type == "front_matter":
         found = _TITLE.search(tokens[0].content)
-        title = found[1].strip("\"'") if found else ""
+        title = found[1].strip().strip("\"'") if found else ""
     _, paragraphs = html.blocks(parser.renderer.render(tokens, parser.options, {}))
     return title or next((block.text for block in paragraphs if block.level), ""), paragraphs
