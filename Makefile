@@ -1,6 +1,7 @@
 # Two commands do all the set-up: `make say` and `make test`.
 
-PYTHON ?= python3
+PYTHON ?=
+EXTRA ?= read
 VENV := .venv
 BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
@@ -68,10 +69,12 @@ contracts: $(VENV)/.installed types
 help-tables: $(VENV)/.installed
 	$(BIN)/python tests/help_tables.py
 
-$(VENV)/.installed: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+# EXTRA=cuda installs MLX's CUDA backend in place of the CPU's.
+$(VENV)/.installed: pyproject.toml setup.py $(wildcard spark_mlx/backends/cpu/csrc/*)
+	test -x $(BIN)/python || { \
+		python=$$(scripts/find-python.sh $(PYTHON)) && "$$python" -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRA)]' --group dev
 	touch $@
 
 # Trains the model that comes with the package, from nothing: hours. Run again, it goes on from
@@ -91,7 +94,7 @@ nano-eval: $(VENV)/.nano
 	$(BIN)/python examples/nano/evaluate.py spark_mlx/nano $(NANO)/audio $(NANO)/evaluation.json
 
 $(VENV)/.nano: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev,nano]'
+	$(BIN)/python -m pip install --quiet --editable '.[read,nano]' --group dev
 	touch $@
 
 clean:
