@@ -63,7 +63,7 @@ class Server:
         self._patience = PATIENCE
         self._waiting = 0  # clients beyond MAX_CLIENTS
         self._owners: dict[int, Session] = {}  # of utterances that are not over
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def run(self, signals: Sequence[signal.Signals] = ()) -> None:
         """Serve until `stop`, one of the signals, a request, or too long a time without any.
@@ -98,17 +98,23 @@ class Server:
             if not self._stopping:
                 await self._until_stopped()
         finally:
+            # A connection that is being accepted while the server closes would never be closed.
+            loop.remove_reader(self._listener)
+            await asyncio.sleep(0)
             server.close()
             for number in signals:
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)
             self._speech.close()
             unsubscribe()
-            await asyncio.sleep(0)  # events of the end are delivered
+            await asyncio.sleep(0)  # the last events are delivered
             self._patience = FAREWELL
-            for task in self._tasks:
+            tasks = dict(self._tasks)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for writer in tasks.values():  # also of a task that had not begun
+                writer.transport.abort()
 
     async def _until_stopped(self) -> None:
         """Return after `stop`, or a long time without clients and speech."""
@@ -126,8 +132,8 @@ class Server:
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._attend(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = writer
+        task.add_done_callback(self._tasks.pop)
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a client until it leaves or is dropped."""
