@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -21,10 +22,11 @@ from spark_mlx.errors import (
     TextError,
     VoiceError,
 )
-from spark_mlx.generation import pauses
+from spark_mlx.generation import pauses, whole
 from spark_mlx.generation.generate import Stage
+from spark_mlx.model.qwen2 import Qwen2
 from spark_mlx.speech import sentences
-from spark_mlx.text import Boundary
+from spark_mlx.text import Boundary, syllables
 from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
@@ -258,7 +260,7 @@ TONE = (0.3 * np.sin(np.arange(HOP) * 0.3)).astype(np.float32)
 
 
 def saying(
-    tts: SparkTTS, monkeypatch: pytest.MonkeyPatch, answers: Sequence[str] = ("." + "o" * 40,)
+    tts: SparkTTS, monkeypatch: pytest.MonkeyPatch, answers: Sequence[str] = ("." + "o" * 50,)
 ) -> list[int]:
     """Makes the model answer so, in turn: `.` is a code of silence, `o` one of sound, `…` no end.
 
@@ -307,7 +309,7 @@ def test_sentences_know_their_places_and_times(
         "好的，我们明天早上九点再见。",
     ]
     assert [LETTER[slice(*sentence.span)] for sentence in sentences] == [s.text for s in sentences]
-    assert [s.end - s.start for s in sentences] == pytest.approx([41 * 0.02] * 4)
+    assert [s.end - s.start for s in sentences] == pytest.approx([51 * 0.02] * 4)
     gaps = [b.start - a.end for a, b in itertools.pairwise(sentences)]
     # Each answer begins with 20 ms of silence, which count.
     paragraph, sentence = (pauses.PAUSES[b] - 0.02 for b in (Boundary.PARAGRAPH, Boundary.SENTENCE))
@@ -345,10 +347,10 @@ def test_a_streamed_answer_that_begins_with_silence_is_drawn_again(
 def test_a_late_beginning_is_better_than_none(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = saying(tts, monkeypatch, ["." * 200 + "o"])
+    keys = saying(tts, monkeypatch, ["." * 200 + "o" * 40])
     chunks = list(tts.stream("Good morning.", voice=voice))
     assert len(keys) == 3
-    assert sum(len(chunk.samples) for chunk in chunks) == 201 * HOP
+    assert sum(len(chunk.samples) for chunk in chunks) == 240 * HOP
 
 
 def test_a_streamed_piece_without_sound_is_reported(
@@ -448,10 +450,86 @@ def test_an_answer_that_never_ends_is_reported(
     assert "'Hello.'" in speech.warnings[0]
 
 
+LONG = "A sentence that takes noticeably longer to say, than the first one."
+
+
+def test_an_answer_too_short_for_its_words_is_drawn_again(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = saying(tts, monkeypatch, ["o" * 40, "o" * 10 + "." * 90, "o" * 100])
+    speech = tts.say(LONG, voice=voice)
+    assert len(set(keys)) == len(keys) == 3
+    assert len(speech.samples) == 100 * HOP
+    assert speech.warnings == ()
+
+
+def test_words_that_stay_too_short_are_spoken_in_parts(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken: list[list[int]] = []
+    clone = type(tts.vocabulary).clone_prompt
+    monkeypatch.setattr(
+        type(tts.vocabulary),
+        "clone_prompt",
+        lambda self, text, *rest: (spoken.append(text), clone(self, text, *rest))[1],
+    )
+    saying(tts, monkeypatch, [*["o" * 40] * 3, "o" * 60])
+    done: list[tuple[int, int]] = []
+    speech = tts.say(LONG, voice=voice, progress=lambda *counts: done.append(counts))
+    parts = ["A sentence that takes noticeably longer to say.", "than the first one."]
+    assert sorted(spoken) == sorted([LONG] * 3 + parts)
+    assert done == [(1, 1)]
+    assert speech.warnings == ()
+    pause = int(pauses.PAUSES[Boundary.CLAUSE] * tts.sample_rate)
+    assert len(speech.samples) == (60 + 60) * HOP + pause
+    assert [sentence.text for sentence in speech.sentences] == [LONG]
+
+
+def test_parts_that_are_too_short_are_reported(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = saying(tts, monkeypatch, ["o" * 10])
+    speech = tts.say("A sentence of several unpronounceable words.", voice=voice)
+    assert len(set(keys)) == 3 * 3  # three attempts at the whole, its halves and their halves
+    assert len(speech.warnings) >= 2
+    assert all(w.startswith("too little speech for the words in ") for w in speech.warnings)
+    chunks = list(tts.stream("A sentence of several unpronounceable words.", voice=voice))
+    assert [chunk.warning.partition(" in ")[0] for chunk in chunks if chunk.warning]
+
+
+def test_the_words_of_a_stream_that_is_too_short_follow_in_parts(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = saying(tts, monkeypatch, ["o" * 40, "o" * 60])
+    chunks = list(tts.stream(LONG, voice=voice))
+    assert len(keys) == 3
+    assert not any(chunk.warning for chunk in chunks)
+    pause = int(pauses.PAUSES[Boundary.CLAUSE] * tts.sample_rate)
+    assert sum(len(chunk.samples) for chunk in chunks) == (40 + 60 + 60) * HOP + 2 * pause
+    assert {chunk.text for chunk in chunks} == {LONG}
+
+
+def test_the_model_cannot_end_before_there_is_time_for_every_word(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    least: list[int] = []
+    generate_batch = whole.generate_batch
+
+    def watched(lm: Qwen2, prompts: object, stages: list[Stage], *rest: Any) -> object:
+        least.extend(stage.at_least for stage in stages)
+        return generate_batch(lm, prompts, stages, *rest)
+
+    monkeypatch.setattr(whole, "generate_batch", watched)
+    speech = tts.say(f"Hi there.\n{LONG}", voice=voice)
+    assert least[:2] == [8, int(0.08 * syllables(LONG) * 50)]
+    for sentence, tokens in zip(speech.sentences, least, strict=False):
+        assert (sentence.end - sentence.start) * 50 >= tokens
+
+
 def test_the_bound_grows_with_the_text(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bounds = answering(tts, monkeypatch, [20] * 2, [True] * 2)
+    bounds = answering(tts, monkeypatch, [20, 100], [True] * 2)
     tts.say("Hi.", voice=voice)
     tts.say("A sentence that takes noticeably longer to say than the first one.", voice=voice)
     assert 100 <= bounds[0] < bounds[1] < 1500

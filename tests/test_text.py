@@ -8,7 +8,7 @@ import time
 import pytest
 
 from spark_mlx.errors import TextError
-from spark_mlx.text import clean, expected_seconds
+from spark_mlx.text import clean, expected_seconds, halves, syllables
 from spark_mlx.text.alignment import AlignedText
 from spark_mlx.text.segmentation import LONGEST_PIECE, cut
 from spark_mlx.text.tidy import LONGEST_TEXT, dropped
@@ -149,3 +149,32 @@ def test_expected_seconds() -> None:
     assert expected_seconds("ab 字 1") == pytest.approx(2 / 14 + 1 / 4.5 + 0.4)
     # A sentence whose reading takes some three seconds.
     assert 2 < expected_seconds("The quick brown fox jumps over the lazy dog today.") < 4
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("made makes walked closed the be people", 8),
+        ("tables boxes wanted agree battles idea", 12),
+        ("PM PhD hmm don't we're", 10),
+        ("你好，世界！3 и привет", 8),
+        ("", 0),
+    ],
+)
+def test_syllables(text: str, count: int) -> None:
+    assert syllables(text) == count
+
+
+@pytest.mark.parametrize(
+    ("spoken", "parts"),
+    [
+        ("When it rained, nobody came.", ["When it rained.", "nobody came."]),
+        ("Nobody came when it rained.", ["Nobody came.", "when it rained."]),
+        ("今天天气很好，我们走吧。", ["今天天气很好。", "我们走吧。"]),
+        ("今天天气很好", ["今天天。", "气很好"]),
+        ("Unpronounceable.", ["Unpronounceable."]),
+        ("A —", ["A —"]),
+    ],
+)
+def test_halves(spoken: str, parts: list[str]) -> None:
+    assert halves(spoken) == parts

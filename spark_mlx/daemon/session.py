@@ -13,7 +13,7 @@ import numpy as np
 from spark_mlx.daemon import protocol
 from spark_mlx.daemon.protocol import LONGEST_LINE
 from spark_mlx.errors import DaemonError, SparkError
-from spark_mlx.generation.stream_decoder import Chunk
+from spark_mlx.speech import Chunk
 from spark_mlx.speech_queue.synthesis import Synthesis
 
 log = logging.getLogger(__name__)

@@ -58,7 +58,7 @@ def generate(
             x = mx.concatenate([x, lm.embed(mx.array([stage.forced]))], axis=1)
         head = lm.head(stage.ids)
         for i in range(stage.count):
-            logits = _allowed(lm.logits(x, cache, head), stage, i)
+            logits = _without_end(lm.logits(x, cache, head), [stage], i)
             drawn, x = head.draw(logits, sampling, draws, step)
             mx.async_eval(drawn, x)
             step += 1
@@ -98,10 +98,11 @@ def generate_batch(
         rows.append(lm.logits(lm.embed(mx.array([prompt])), caches[-1], head))
         mx.async_eval(rows[-1])
     batch = lm.batch(caches)
-    drawn, x = head.draw(_allowed(mx.concatenate(rows), first, 0), sampling, draws, 0)
+    drawn, x = head.draw(_without_end(mx.concatenate(rows), stages, 0), sampling, draws, 0)
     active = list(range(len(prompts)))
     for step in range(1, MOST_DRAWS):
-        logits = _allowed(batch.logits(x, head), first, step)
+        speaking = [stages[stream] for stream in active]
+        logits = _without_end(batch.logits(x, head), speaking, step)
         following, x = head.draw(logits, sampling, draws, step)
         mx.async_eval(following, x)
         ids = _read(drawn)
@@ -121,11 +122,18 @@ def generate_batch(
         drawn = following
 
 
-def _allowed(logits: mx.array, stage: Stage, step: int) -> mx.array:
-    """Without the end, which stands last, as long as it may not come."""
-    if stage.end is not None and step < stage.at_least:
-        return logits[:, :-1]
-    return logits
+def _without_end(logits: mx.array, stages: Sequence[Stage], step: int) -> mx.array:
+    """Drop the end from the logits of those rows in which it may not come yet.
+
+    Args:
+        logits: (B, N), with the end last.
+        stages: one for each row.
+    """
+    held = [stage.end is not None and step < stage.at_least for stage in stages]
+    if not any(held):
+        return logits
+    end = mx.where(mx.array(held)[:, None], -mx.inf, logits[:, -1:])
+    return mx.concatenate([logits[:, :-1], end], axis=-1)
 
 
 def _read(drawn: mx.array) -> list[int]:

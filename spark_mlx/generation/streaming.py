@@ -1,26 +1,29 @@
 """Stream a text: pieces → answers, decoded while they are written → `Chunk`s.
 
-The pieces come one after another, and samples that were given cannot be taken back: only an answer
-that begins with silence is drawn again.
+The pieces come one after another, and samples that were given cannot be taken back. An answer that
+begins with silence has given nothing yet, and is drawn again; one with too little speech for its
+words is followed by the same words in parts, since nothing tells which of them were spoken.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import mlx.core as mx
 import numpy as np
 
 from spark_mlx.audio.files import Samples
-from spark_mlx.generation.checks import RETRIES, Fault
+from spark_mlx.generation import checks
+from spark_mlx.generation.checks import ATTEMPTS, Fault
 from spark_mlx.generation.generate import generate
 from spark_mlx.generation.pauses import Joiner, is_silent
-from spark_mlx.generation.request import SpeechRequest
+from spark_mlx.generation.request import SpeechRequest, Utterance
 from spark_mlx.generation.stream_decoder import StreamDecoder
 from spark_mlx.speech import Chunk
-from spark_mlx.text import Piece
+from spark_mlx.text import Boundary, Piece
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ def stream(
     for i, piece in enumerate(pieces):
         if stop.is_set():
             return
-        for samples, fault in _attempts(request, piece.spoken, i, look_ahead, stop):
+        for samples, fault in _speak(request, Utterance(piece.spoken, i), look_ahead, stop):
             silence = joiner.before(samples)
             if len(silence):
                 yield Chunk.of(pieces[last], silence, rate, done / rate, last, pause=True)
@@ -66,23 +69,51 @@ def stream(
         yield Chunk.of(pieces[-1], nothing, rate, done / rate, len(pieces) - 1, warning=warning)
 
 
-def _attempts(
-    request: SpeechRequest, text: str, index: int, look_ahead: int | None, stop: threading.Event
+def _speak(
+    request: SpeechRequest, words: Utterance, look_ahead: int | None, stop: threading.Event
 ) -> Parts:
-    """Speak a piece, and draw it again as long as it begins with silence."""
-    for attempt in range(RETRIES + 1):
-        key = request.key(index, attempt)
-        answer = _answer(request, text, key, look_ahead, stop)
-        longest = float("inf") if attempt == RETRIES else LONGEST_ONSET
+    """Speak an utterance: draw it again as long as it begins with silence, and say it once more
+    in parts if it is too short for its words."""
+    for attempt in range(ATTEMPTS):
+        answer = _answer(request, words, request.key(words, attempt), look_ahead, stop)
+        longest = float("inf") if attempt + 1 == ATTEMPTS else LONGEST_ONSET
         onset = _onset(answer, request.sample_rate, longest)
         if stop.is_set():
             return
         if onset is not None:
-            yield onset
-            yield from answer
-            return
-        log.info("seed %d: silence at the beginning of %r", request.seed + attempt, text)
-    yield np.zeros(0, dtype=np.float32), Fault.SILENCE.warning(text)
+            short = yield from _watched(request, words, itertools.chain([onset], answer))
+            break
+        log.info("attempt %d: silence at the beginning of %r", attempt + 1, words.text)
+    else:
+        yield np.zeros(0, dtype=np.float32), Fault.SILENCE.warning(words.text)
+        return
+    if not short or stop.is_set():
+        return
+    log.info(Fault.SHORT.warning(words.text, 1))
+    parts = words.parts()
+    if not parts:
+        yield np.zeros(0, dtype=np.float32), Fault.SHORT.warning(words.text, 1)
+    joiner = Joiner(request.sample_rate)
+    joiner.before(onset[0])
+    for part in parts:
+        joiner.end(Boundary.CLAUSE)
+        for samples, warning in _speak(request, part, look_ahead, stop):
+            yield np.concatenate([joiner.before(samples), samples]), warning
+
+
+def _watched(
+    request: SpeechRequest, words: Utterance, answer: Parts
+) -> Generator[tuple[Samples, str], None, bool]:
+    """Yield an answer; return whether it is too short for its words."""
+    shortest = checks.min_seconds(words.text)
+    given: list[Samples] = []
+    sounding = 0.0
+    for samples, warning in answer:
+        yield samples, warning
+        if sounding < shortest:
+            given.append(samples)
+            sounding = checks.sounding_seconds(np.concatenate(given), request.sample_rate)
+    return sounding < shortest
 
 
 def _onset(answer: Parts, rate: int, longest: float) -> tuple[Samples, str] | None:
@@ -99,14 +130,14 @@ def _onset(answer: Parts, rate: int, longest: float) -> tuple[Samples, str] | No
 
 def _answer(
     request: SpeechRequest,
-    text: str,
+    words: Utterance,
     key: mx.array,
     look_ahead: int | None,
     stop: threading.Event,
 ) -> Parts:
     """Write one answer and decode it meanwhile."""
     decoder = StreamDecoder(request.codec, request.voice.global_tokens, look_ahead)
-    prompt, stage = request.prompt(text), request.stage(text)
+    prompt, stage = request.prompt(words), request.stage(words)
     mx.eval(key)  # another thread may not go on with what this one has only begun
     ended = False
 
@@ -125,7 +156,7 @@ def _answer(
         yield samples, ""
     if stop.is_set():
         return
-    warning = "" if ended else Fault.NO_END.warning(text, 1)
+    warning = "" if ended else Fault.NO_END.warning(words.text, 1)
     rest = decoder.finish()
     if len(rest) or warning:
         yield rest, warning

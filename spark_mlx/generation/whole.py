@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from spark_mlx.audio.files import Samples
 from spark_mlx.errors import GenerationError
 from spark_mlx.generation import checks
-from spark_mlx.generation.checks import RETRIES, Fault
+from spark_mlx.generation.checks import ATTEMPTS, Fault
 from spark_mlx.generation.generate import generate_batch
 from spark_mlx.generation.pauses import Joiner
-from spark_mlx.generation.request import SpeechRequest
+from spark_mlx.generation.request import SpeechRequest, Utterance
 from spark_mlx.speech import Sentence, Speech
-from spark_mlx.text import Piece
+from spark_mlx.text import Boundary, Piece
 
 log = logging.getLogger(__name__)
 
-BATCH = 8  # pieces of a text that are written together
+BATCH = 8  # utterances that are written together
 
 Progress = Callable[[int, int], None]
 
 
-def say(request: SpeechRequest, pieces: Sequence[Piece], progress: Progress | None) -> Speech:
+class Spoken(NamedTuple):
+    """The samples of an utterance, and what went less than well."""
+
+    samples: Samples
+    warnings: tuple[str, ...] = ()
+
+
+def say(
+    request: SpeechRequest, pieces: Sequence[Piece], progress: Progress | None = None
+) -> Speech:
     """Speak the pieces of a text.
 
     Args:
@@ -33,72 +44,96 @@ def say(request: SpeechRequest, pieces: Sequence[Piece], progress: Progress | No
     Raises:
         GenerationError: every attempt at a piece gave silence.
     """
+    count = itertools.count(1)
+
+    def settled(spoken: Spoken) -> None:
+        if not len(spoken.samples):
+            raise GenerationError(
+                f"the model gave {spoken.warnings[0]}; try another seed or wording"
+            )
+        if progress is not None:
+            progress(next(count), len(pieces))
+
     rate = request.sample_rate
     joiner = Joiner(rate)
     parts: list[Samples] = []
     sentences: list[Sentence] = []
-    spoken, warnings = _speak(request, [piece.spoken for piece in pieces], progress)
+    warnings: list[str] = []
     done = 0
-    for piece, samples in zip(pieces, spoken, strict=True):
-        silence = joiner.before(samples)
+    utterances = [Utterance(piece.spoken, i) for i, piece in enumerate(pieces)]
+    for piece, spoken in zip(pieces, _speak(request, utterances, settled), strict=True):
+        silence = joiner.before(spoken.samples)
         start = done + len(silence)
-        done = start + len(samples)
+        done = start + len(spoken.samples)
         sentences.append(Sentence(piece.text, piece.span, start / rate, done / rate))
-        parts += [silence, samples]
+        parts += [silence, spoken.samples]
+        warnings += spoken.warnings
         joiner.end(piece.boundary)
-    return Speech(np.concatenate(parts), rate, warnings, tuple(sentences))
+    return Speech(np.concatenate(parts), rate, tuple(warnings), tuple(sentences))
 
 
 def _speak(
-    request: SpeechRequest, texts: Sequence[str], progress: Progress | None
-) -> tuple[list[Samples], tuple[str, ...]]:
-    """Return the samples of each piece, and warnings about some of them."""
-    spoken: dict[int, Samples] = {}
-    warnings: dict[int, str] = {}
-    for attempt in range(RETRIES + 1):
-        for batch in _batches(texts, set(range(len(texts))) - spoken.keys()):
-            answers = _answer(request, texts, batch, attempt)
+    request: SpeechRequest,
+    utterances: Sequence[Utterance],
+    settled: Callable[[Spoken], None] = lambda spoken: None,
+) -> list[Spoken]:
+    """Speak utterances, and draw faulty answers again; one that stays too short is spoken in parts.
+
+    Args:
+        settled: called after each.
+    """
+    spoken: dict[int, Spoken] = {}
+    for attempt in range(ATTEMPTS):
+        for batch in _batches(utterances, set(range(len(utterances))) - spoken.keys()):
+            answers = _answer(request, [utterances[i] for i in batch], attempt)
             for i, answer in zip(batch, answers, strict=True):
-                samples, fault = _decode(request, answer)
+                words = utterances[i]
+                samples, fault = _decode(request, words, answer)
                 if fault is not None:
-                    log.info("seed %d: %s", request.seed + attempt, fault.warning(texts[i], 1))
-                    if attempt < RETRIES:
+                    log.info("attempt %d: %s", attempt + 1, fault.warning(words.text, 1))
+                    if attempt + 1 < ATTEMPTS:
                         continue
-                    warnings[i] = fault.warning(texts[i])
-                    if not len(samples):
-                        raise GenerationError(
-                            f"the model gave {warnings[i]}; try another seed or wording"
-                        )
-                spoken[i] = samples
-                if progress is not None:
-                    progress(len(spoken), len(texts))
-    in_order = range(len(texts))
-    return [spoken[i] for i in in_order], tuple(warnings[i] for i in in_order if i in warnings)
+                if fault is Fault.SHORT and (parts := words.parts()):
+                    spoken[i] = _join(request, _speak(request, parts))
+                else:
+                    spoken[i] = Spoken(samples, (fault.warning(words.text),) if fault else ())
+                settled(spoken[i])
+    return [spoken[i] for i in range(len(utterances))]
 
 
-def _batches(texts: Sequence[str], unspoken: set[int]) -> Iterator[list[int]]:
-    """Group pieces of about the same length, so that none waits long for another."""
-    by_length = sorted(unspoken, key=lambda i: (len(texts[i]), i))
+def _join(request: SpeechRequest, parts: Sequence[Spoken]) -> Spoken:
+    """Join the parts of an utterance."""
+    joiner = Joiner(request.sample_rate)
+    samples: list[Samples] = []
+    for part in parts:
+        samples += [joiner.before(part.samples), part.samples]
+        joiner.end(Boundary.CLAUSE)
+    return Spoken(np.concatenate(samples), tuple(itertools.chain(*(p.warnings for p in parts))))
+
+
+def _batches(utterances: Sequence[Utterance], unspoken: set[int]) -> Iterator[list[int]]:
+    """Group utterances of about the same length, so that none waits long for another."""
+    by_length = sorted(unspoken, key=lambda i: (len(utterances[i].text), i))
     for start in range(0, len(by_length), BATCH):
         yield by_length[start : start + BATCH]
 
 
-def _answer(
-    request: SpeechRequest, texts: Sequence[str], batch: list[int], attempt: int
-) -> list[list[int]]:
-    """Write the ids of the answers to a batch of pieces."""
-    stages = [request.stage(texts[i]) for i in batch]
-    prompts = [request.prompt(texts[i]) for i in batch]
-    keys = [request.key(i, attempt) for i in batch]
+def _answer(request: SpeechRequest, batch: Sequence[Utterance], attempt: int) -> list[list[int]]:
+    """Write the ids of the answers to a batch of utterances."""
+    stages = [request.stage(words) for words in batch]
+    prompts = [request.prompt(words) for words in batch]
+    keys = [request.key(words, attempt) for words in batch]
     answers: list[list[int]] = [[] for _ in batch]
     for stream, id_ in generate_batch(request.lm, prompts, stages, request.sampling, keys):
         answers[stream].append(id_)
     return answers
 
 
-def _decode(request: SpeechRequest, answer: list[int]) -> tuple[Samples, Fault | None]:
+def _decode(
+    request: SpeechRequest, words: Utterance, answer: list[int]
+) -> tuple[Samples, Fault | None]:
     """Decode the ids of an answer to samples and their fault."""
     ended = answer[-1] == request.vocabulary.end
     tokens = request.vocabulary.semantic.codes(answer[:-1] if ended else answer)
     samples = request.codec.decode(request.voice.global_tokens, tokens)
-    return checks.examine(samples, request.sample_rate, ended)
+    return checks.examine(samples, request.sample_rate, ended, checks.min_seconds(words.text))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import enum
 import itertools
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from spark_mlx.text.alignment import AlignedText, Span
 from spark_mlx.text.duration import expected_seconds
 from spark_mlx.text.normalization import replacements
-from spark_mlx.text.sentences import clause_ends, sentence_ends, word_ends
+from spark_mlx.text.sentences import CJK, clause_ends, sentence_ends, word_ends
 from spark_mlx.text.tidy import is_speakable, tidy
 
 LONGEST_PIECE = 200  # characters; the model is at home with some ten seconds
@@ -24,6 +25,8 @@ LONGEST_PIECE = 200  # characters; the model is at home with some ten seconds
 SHORTEST_SENTENCE = 0.8
 
 _LINE_GOES_ON = ",，、—–-"  # a verse whose sentence is not over
+_CLAUSE_MARKS = " ,;:–—，；：、"
+_CJK = re.compile(f"[{CJK}]")
 _LEVELS = (clause_ends, word_ends)  # where a long sentence is cut, the best first
 
 
@@ -75,6 +78,22 @@ def sentence_spans(text: str) -> list[Span]:
         first, _ = spans.get(piece.sentence, piece.span)
         spans[piece.sentence] = first, piece.span[1]
     return list(spans.values())
+
+
+def halves(spoken: str) -> list[str]:
+    """Cut the words of a piece in two sentences, best between clauses; one word stays whole."""
+    quarter, middle = len(spoken) // 4, len(spoken) // 2
+    clauses = [end for end in clause_ends(spoken) if quarter <= end <= len(spoken) - quarter]
+    places = clauses or word_ends(spoken) or [m.start() for m in _CJK.finditer(spoken)][1:]
+    if not places:
+        return [spoken]
+    place = min(places, key=lambda end: abs(end - middle))
+    first, second = spoken[:place].rstrip(_CLAUSE_MARKS), spoken[place:]
+    if not (is_speakable(first) and is_speakable(second)):
+        return [spoken]
+    if first[-1].isalnum():
+        first += "。" if _CJK.match(first[-1]) else "."
+    return [first, second]
 
 
 def cut(source: str, aligned: AlignedText, limit: int = LONGEST_PIECE) -> list[Piece]:
