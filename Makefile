@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
 NANO := build/nano
 
-.PHONY: say test test-timing test-full sanitize check format lint types contracts help-tables nano nano-eval clean
+.PHONY: say test test-plain test-timing test-full sanitize check format lint types contracts help-tables nano nano-eval clean
 
 # Into a file, so that there is something to hear on a machine without sound too; then aloud.
 say: $(VENV)/.installed
@@ -19,8 +19,14 @@ ifndef SAY
 		$(BIN)/spark-mlx say "$(TEXT)"
 endif
 
+# Two workers, each with whole files, since a file's tests share what they set up.
+WORKERS ?= 2
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# The same without the CPU backend: the path that a GPU runs.
+test-plain: $(VENV)/.installed
+	SPARK_MLX_BACKEND=mlx $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # The limits of wall-clock time hold on a quiet machine only.
 test-timing: $(VENV)/.installed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,14 @@ REFERENCE = ROOT / "tests" / "reference"
 sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "benchmarks")]
 
 from random_checkpoint import random_checkpoint  # noqa: E402
+
+# A worker of pytest-xdist has these, and a terminal that a test opens would believe them.
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)
+
+# A run in the background has SIGINT ignored, and so have the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests of layers load no model, and mean the layers that a loaded model computes with.
 native.start()
