@@ -1,4 +1,4 @@
-"""The configuration of a whole model: what a model folder's config.json holds."""
+"""The configuration of a whole model, as a model folder's config.json holds it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spark_mlx.checkpoints.config_checks import check_config
 from spark_mlx.checkpoints.model_files import CONFIG_FILE
 from spark_mlx.errors import ConfigError, ModelError
 from spark_mlx.model.bicodec.bicodec import BiCodecConfig
@@ -16,11 +17,13 @@ from spark_mlx.model.bicodec.prenet import PrenetConfig
 from spark_mlx.model.bicodec.quantizers import QuantizerConfig
 from spark_mlx.model.bicodec.speaker_encoder import SpeakerConfig
 from spark_mlx.model.bicodec.wave_generator import WaveGeneratorConfig
-from spark_mlx.model.config import Config
+from spark_mlx.model.config import Config, shown
 from spark_mlx.model.mel import MelConfig
 from spark_mlx.model.qwen2 import LMConfig
 from spark_mlx.model.wav2vec2 import Wav2Vec2Config
 from spark_mlx.version import FORMAT_VERSION
+
+_MAX_BYTES = 1 << 20  # of config.json; what is cut off is no JSON
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,29 +93,36 @@ class ModelConfig(Config):
             "encoder": EncoderConfig,
             "wav2vec2": Wav2Vec2Config,
         }
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"{where} should hold a table of settings, not {shown(data)}")
         read = {
             key: parts[key].from_dict(value, f"{where}, section {key},") if key in parts else value
             for key, value in data.items()
         }
-        return super().from_dict(read, where)
+        config = super().from_dict(read, where)
+        check_config(config, where)
+        return config
 
     @classmethod
     def load(cls, folder: Path) -> ModelConfig:
-        """Reads a model folder's config.json.
+        """Read a model folder's config.json.
 
         Raises:
             ModelError: there is none, it is damaged, or a newer version wrote it.
         """
         path = folder / CONFIG_FILE
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            version = int(data["format_version"])
+            with path.open("rb") as file:
+                data = json.loads(file.read(_MAX_BYTES))
+            version = data["format_version"]
+            if not isinstance(version, int):
+                raise ValueError(f"format_version is {shown(version)}")
         except FileNotFoundError:
             raise ModelError(
                 f"{folder} is not a model folder: it holds no {CONFIG_FILE}; "
                 "make one with: spark-mlx convert CHECKPOINT FOLDER"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"{path} is damaged ({error}); convert the model again") from error
         if version != FORMAT_VERSION:
             raise ModelError(
