@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -126,6 +127,19 @@ def test_input_that_ends_in_the_middle(tmp_path: Path, model: Path) -> None:
         driven = Driven(module_command(), environment(tmp_path, model))
         driven.send(start)
         assert driven.close() == 0
+
+
+def test_ctrl_c_ends_it_in_order(tmp_path: Path, model: Path) -> None:
+    for text in ("", LONG):
+        driven = Driven(module_command(), environment(tmp_path, model))
+        driven.begin()
+        if text:
+            driven.speak(text)
+            driven.until(705)
+        driven.process.send_signal(signal.SIGINT)
+        assert driven.process.wait(20) == 130
+        driven.close()
+        assert driven.stderr == []
 
 
 def test_it_ends_with_the_server(tmp_path: Path, model: Path, at_most: AtMost) -> None:

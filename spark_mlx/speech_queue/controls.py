@@ -7,6 +7,7 @@ from typing import Any
 
 from spark_mlx import voices
 from spark_mlx.audio import player
+from spark_mlx.errors import SparkError
 from spark_mlx.speech_queue.playback_thread import PlaybackThread
 from spark_mlx.speech_queue.queue import UtteranceQueue
 
@@ -111,6 +112,11 @@ class QueueControls:
             )
             if shared.failure is not None:
                 raise shared.failure
+
+    @property
+    def failure(self) -> SparkError | None:
+        """Why the model could not be loaded; None while it may be."""
+        return self._queue.failure
 
     @property
     def rate(self) -> float:

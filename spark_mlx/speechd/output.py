@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from spark_mlx.speechd.protocol import Pcm, Wire
-from spark_mlx.speechd.sound import silence
+from spark_mlx.speechd.shaping import silence
 
 if TYPE_CHECKING:
     from spark_mlx.audio.player import Player
@@ -30,7 +30,7 @@ _FED = 0.5
 _TICK = 0.02
 
 
-class Output(Protocol):
+class MessageOutput(Protocol):
     """Takes one message's sound; `stop` is set when the rest is not wanted."""
 
     def play(self, samples: Pcm, rate: int, stop: threading.Event) -> None:

@@ -9,11 +9,11 @@ from spark_mlx import paths
 from spark_mlx.speechd import names
 from spark_mlx.speechd.clips import Clips
 from spark_mlx.speechd.listing import MADE_UP, Listed, Listing
-from spark_mlx.speechd.output import DeviceOutput, Output, OwnDevice, ServerOutput
+from spark_mlx.speechd.message import Message
+from spark_mlx.speechd.output import DeviceOutput, MessageOutput, OwnDevice, ServerOutput
 from spark_mlx.speechd.protocol import Wire
 from spark_mlx.speechd.settings import Options, Settings
 from spark_mlx.speechd.source import Sources
-from spark_mlx.speechd.speaker import Message
 from spark_mlx.speechd.ssml import Mark, Part, parse
 
 # What the server's punctuation modes name, when it leaves that to us.
@@ -21,7 +21,7 @@ _SOME = set("#$%&*+/<=>@\\^_|~€£¥°•")
 _MOST = _SOME | set('"()-:;[]{}`“”–—…《》（）')
 
 
-class Messages:
+class MessageBuilder:
     """Makes messages.
 
     Args:
@@ -76,7 +76,7 @@ class Messages:
                     return message
         return self._message([Part(text.replace("-", " ").replace("_", " "))])
 
-    def rehearsed(self) -> tuple[Clips, str | None, str] | None:
+    def clips_wanted(self) -> tuple[Clips, str | None, str] | None:
         """The clips, the voice and the language of names that are set now."""
         listed = self._listing.chosen(self.settings, self._options)
         clips = self._clips_of(listed)
@@ -87,7 +87,7 @@ class Messages:
     def _message(self, parts: list[Part]) -> Message:
         listed = self._listing.chosen(self.settings, self._options)
         voice = None if listed is None else listed.name
-        output: Output
+        output: MessageOutput
         if self.device is None:
             output = ServerOutput(self._wire)
         else:

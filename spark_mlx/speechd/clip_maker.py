@@ -1,6 +1,6 @@
-"""Speaks the names of characters and keys beforehand, while nobody wants anything else.
+"""Make clips of the names of characters and keys while no message is spoken.
 
-names → clips, in a thread of its own, which gives way at once
+names → clips, in a thread of its own, which gives way to a message at once
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable
 from spark_mlx.errors import SparkError
 from spark_mlx.speechd import names
 from spark_mlx.speechd.clips import Clips
-from spark_mlx.speechd.feed import Feed, Sound
-from spark_mlx.speechd.source import Source
-from spark_mlx.speechd.speaker import joined
+from spark_mlx.speechd.message_speaker import joined
+from spark_mlx.speechd.source import Sound, Source, Speech
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +23,11 @@ REST = 1.0
 LONGEST = 4.0
 
 
-class Rehearsal:
-    """Makes the clips of the voice that was wanted last.
+class ClipMaker:
+    """Make the clips of the voice that was wanted last.
 
     Args:
-        source: gives whoever speaks.
+        source: gives the source of speech.
     """
 
     def __init__(self, source: Callable[[], Source]) -> None:
@@ -37,11 +36,12 @@ class Rehearsal:
         self._job: tuple[Clips, str | None, str] | None = None
         self._done: tuple[Clips, str | None, str] | None = None
         self._held = False
-        self._feed: Feed | None = None
+        self._interrupted = False  # a message came while a clip was made
+        self._speech: Speech | None = None
         threading.Thread(target=self._run, name="spark-mlx clips", daemon=True).start()
 
     def want(self, clips: Clips, voice: str | None, language: str) -> None:
-        """Has the clips of a voice made that are not there."""
+        """Make the missing clips of a voice, soon."""
         with self._changed:
             job = clips, voice, language
             if self._job is None or self._job[1:] != job[1:] or self._job[0] is not clips:
@@ -49,12 +49,12 @@ class Rehearsal:
                 self._changed.notify_all()
 
     def hold(self) -> None:
-        """A message has come: gives way at once."""
+        """Give way to a message at once."""
         with self._changed:
-            self._held = True
-            feed = self._feed
-        if feed is not None:
-            feed.stop()
+            self._held = self._interrupted = True
+            speech = self._speech
+        if speech is not None:
+            speech.close()
 
     def go_on(self) -> None:
         """The message has ended."""
@@ -78,7 +78,7 @@ class Rehearsal:
             self._done = job
 
     def _all(self, job: tuple[Clips, str | None, str]) -> bool:
-        """Makes what is missing; False if another voice is wanted in the middle."""
+        """Make the missing clips; False if another voice is wanted in the middle."""
         clips, voice, language = job
         for name in names.known(language):
             while clips.get(name) is None:
@@ -90,7 +90,7 @@ class Rehearsal:
         return True
 
     def _wait(self) -> None:
-        """Returns when there has been no message for a while."""
+        """Wait until there has been no message for a while."""
         with self._changed:
             while self._held:
                 self._changed.wait_for(lambda: not self._held)
@@ -98,24 +98,28 @@ class Rehearsal:
                     continue
 
     def _one(self, clips: Clips, voice: str | None, name: str) -> bool:
-        """Makes a clip; False if a message came between."""
-        feed = Feed()
+        """Make a clip; False if a message came between."""
         with self._changed:
             if self._held:
                 return False
-            self._feed = feed
+            self._interrupted = False
+        speech = self._source().speak(name, voice)
+        with self._changed:
+            self._speech = speech
+            if self._interrupted:
+                speech.close()
         heard: list[Sound] = []
         seconds = 0.0
         try:
-            self._source().speak(name, voice, feed)
-            while (sound := feed.take()) is not None and seconds < LONGEST:
+            for sound in speech:
                 heard.append(sound)
                 seconds += len(sound.samples) / sound.rate
-            stopped = feed.stopped.is_set()
+                if seconds >= LONGEST:
+                    break
         finally:
-            feed.stop()
+            speech.close()
             with self._changed:
-                self._feed = None
-        if not stopped and heard:
+                self._speech = None
+        if not self._interrupted and heard:
             clips.put(name, joined(heard), keep=True)
-        return not stopped
+        return not self._interrupted

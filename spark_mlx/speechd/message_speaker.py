@@ -9,67 +9,33 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from spark_mlx.errors import DaemonError, SparkError
-from spark_mlx.speechd import names, sound
-from spark_mlx.speechd.clips import LONGEST_NAME, Clip, Clips
-from spark_mlx.speechd.feed import Feed, Sound
+from spark_mlx.errors import DaemonError, SparkError, TextError
+from spark_mlx.speechd import names, shaping
+from spark_mlx.speechd.clips import LONGEST_NAME, Clip
 from spark_mlx.speechd.marks import Due, Pace
-from spark_mlx.speechd.output import CHUNK, Output
+from spark_mlx.speechd.message import Message
+from spark_mlx.speechd.output import CHUNK
 from spark_mlx.speechd.protocol import Wire
 from spark_mlx.speechd.settings import Settings
-from spark_mlx.speechd.source import Source
+from spark_mlx.speechd.source import Sound, Speech
 from spark_mlx.speechd.ssml import Mark, Part
 
 log = logging.getLogger(__name__)
 
 # The server's own marks stand between sentences; after a pause it goes on from the last of them.
 SERVER_MARK = "__spd_"
-# The server counts back from a mark, so this number is its beginning of a message.
-_BEGINNING = "__spd_-1"
-# What a message of punctuation that nobody can pronounce is given in silence, at this rate.
+# Of tones and silence, Hz.
 _RATE = 16_000
-
-
-@dataclass
-class Message:
-    """One message on its way.
-
-    Attributes:
-        parts: what is said.
-        settings: how.
-        voice: the name of a voice, or None for the source's own.
-        clips: of that voice, or None where there are none.
-        source: gives whoever speaks.
-        output: where the sound goes.
-        beep: whether a tone goes before it.
-        icon: a sound file for the server to play instead.
-        sentence: the server's mark that was passed last.
-        stop: set by the server when the rest is not wanted, now or ever.
-        paused: set before, when it is wanted later.
-    """
-
-    parts: list[Part]
-    settings: Settings
-    voice: str | None
-    clips: Clips | None
-    source: Callable[[], Source]
-    output: Output
-    beep: bool = False
-    icon: str | None = None
-    sentence: str = _BEGINNING
-    stop: threading.Event = field(default_factory=threading.Event)
-    paused: bool = False
 
 
 class _Stopped(Exception):
     """The rest is not wanted now."""
 
 
-class Speaker:
+class MessageSpeaker:
     """Speaks messages.
 
     Args:
@@ -83,7 +49,7 @@ class Speaker:
         self._pace = Pace()
         self._changed = threading.Condition()
         self._message: Message | None = None
-        self._feed: Feed | None = None
+        self._speech: Speech | None = None
         threading.Thread(target=self._run, name="spark-mlx speaker", daemon=True).start()
 
     @property
@@ -93,21 +59,21 @@ class Speaker:
             return self._message is not None
 
     def start(self, message: Message) -> None:
-        """Begins with a message; there is no other one."""
+        """Begin with a message; there is no other one."""
         with self._changed:
             self._message = message
             self._changed.notify_all()
 
     def stop(self, pause: bool = False) -> None:
-        """Breaks off the message, if there is one; with `pause` it is to be taken up again."""
+        """Break off the message, if there is one; with `pause` it is to be taken up again."""
         with self._changed:
             if self._message is None or self._message.stop.is_set():
                 return
             self._message.paused = pause
             self._message.stop.set()
-            feed = self._feed
-        if feed is not None:
-            feed.stop()
+            speech = self._speech
+        if speech is not None:
+            speech.close()
 
     def _run(self) -> None:
         while True:
@@ -127,13 +93,13 @@ class Speaker:
                 end()
 
     def _speak(self, message: Message) -> Callable[[], None]:
-        """Speaks a message; gives back the event that ends it."""
+        """Speak a message; return the event that ends it."""
         try:
             if message.icon is not None:
                 message.output.finish(message.stop)
                 self._wire.icon(message.icon)
             if message.beep:
-                message.output.play(sound.tone(_RATE), _RATE, message.stop)
+                message.output.play(shaping.tone(_RATE), _RATE, message.stop)
             for part in message.parts:
                 self._part(message, part)
             message.output.finish(message.stop)
@@ -155,7 +121,7 @@ class Speaker:
         return self._wire.stopped if message.stop.is_set() else self._wire.end
 
     def _give_up(self, message: Message) -> Callable[[], None]:
-        """Ends a message that went wrong: it must end, or the server waits for ever."""
+        """End a message that went wrong: it must end, or the server waits for ever."""
         try:
             message.output.finish(message.stop)
         except SparkError as error:
@@ -169,7 +135,7 @@ class Speaker:
         else:
             self._text(message, part.text, part.marks)
         if part.pause:
-            pause = sound.silence(_RATE, part.pause / message.settings.speed)
+            pause = shaping.silence(_RATE, part.pause / message.settings.speed)
             message.output.play(pause, _RATE, message.stop)
         self._check(message)
 
@@ -198,48 +164,53 @@ class Speaker:
             self._mark(message, name)
 
     def _stream(self, message: Message, text: str, due: Due, short: str | None) -> None:
-        """Speaks a text that is no clip; a short one is a clip from then on."""
+        """Speak a text that is no clip; a short one is a clip from then on."""
         heard: list[Sound] = []
         try:
             shaper = self._streamed(message, text, 0, due, heard)
         except DaemonError as error:
-            # The daemon has died: whoever speaks now begins with the sentence that it was at.
+            # The daemon has died: the next source begins with the sentence that it was at.
             log.warning("%s", error)
             begun, heard = heard[-1].span[0] if heard else 0, []
             shaper = self._streamed(message, text, begun, due, heard)
             short = short if begun == 0 else None
         if shaper is not None:
-            rest = shaper.process(sound.silence(shaper.rate, 0), last=True)
+            rest = shaper.process(shaping.silence(shaper.rate, 0), last=True)
             message.output.play(rest, shaper.rate, message.stop)
         if short and heard and message.clips is not None:
             message.clips.put(short, joined(heard), keep=False)
 
     def _streamed(
         self, message: Message, text: str, start: int, due: Due, heard: list[Sound]
-    ) -> sound.Shaper | None:
-        """Speaks a text from a character on; what shapes its sound holds the last of it."""
-        feed = Feed()
-        with self._changed:
-            self._feed = feed
-        self._check(message)  # a stop before the line above has not stopped this feed
-        message.source().speak(text[start:], message.voice, feed)
-        shaper: sound.Shaper | None = None
+    ) -> shaping.Shaper | None:
+        """Speak a text from a character on; the returned shaper holds the last of it."""
+        shaper: shaping.Shaper | None = None
         try:
-            while (piece := feed.take()) is not None:
+            speech = message.source().speak(text[start:], message.voice)
+        except TextError as error:  # nothing to say, as in "?!"
+            log.info("%s", error)
+            return None
+        with self._changed:
+            self._speech = speech
+        try:
+            self._check(message)  # a stop before the lines above has not closed this speech
+            for piece in speech:
                 shaper = shaper or _shaper(message.settings, piece.rate)
                 piece = piece._replace(span=(piece.span[0] + start, piece.span[1] + start))
-                # Of a long text only the last stretch is needed again.
+                # Of a long text only the last sound is needed again.
                 heard[:] = [*heard, piece] if len(text) <= LONGEST_NAME else [piece]
                 self._sound(message, due, piece, shaper)
             self._check(message)
         finally:
-            feed.stop()
+            speech.close()
             with self._changed:
-                self._feed = None
+                self._speech = None
         return shaper
 
-    def _sound(self, message: Message, due: Due, piece: Sound, shaper: sound.Shaper | None) -> None:
-        """A stretch of a sentence, with the marks that are due before and in it."""
+    def _sound(
+        self, message: Message, due: Due, piece: Sound, shaper: shaping.Shaper | None
+    ) -> None:
+        """A part of a sentence, with the marks that are due before and in it."""
         whole = shaper is None  # a clip
         shaper = shaper or _shaper(message.settings, piece.rate)
         step = max(1, int(piece.rate * CHUNK * max(1.0, message.settings.speed)))
@@ -265,9 +236,9 @@ class Speaker:
 
 
 def joined(sounds: list[Sound]) -> Clip:
-    """Stretches of one text as a clip."""
+    """The sounds of one text as a clip."""
     return Clip(np.concatenate([one.samples for one in sounds]), sounds[0].rate)
 
 
-def _shaper(settings: Settings, rate: int) -> sound.Shaper:
-    return sound.Shaper(rate, settings.speed, settings.pitch_ratio, settings.gain)
+def _shaper(settings: Settings, rate: int) -> shaping.Shaper:
+    return shaping.Shaper(rate, settings.speed, settings.pitch_ratio, settings.gain)
