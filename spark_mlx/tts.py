@@ -187,7 +187,7 @@ class SparkTTS:
             VoiceError: the voice belongs to another codec.
             GenerationError: the model gave no sound, after two more tries with other seeds.
         """
-        pieces = segment(text, self.config.longest_piece)
+        pieces = segment(text, self.config.longest_piece, self.config.single_sentences)
         request = self._request(voice, Sampling(temperature, top_k, top_p), seed)
         speech = whole.say(request, pieces, progress)
         damage = dropped(text)
@@ -222,7 +222,7 @@ class SparkTTS:
         Raises:
             As `say`, but GenerationError.
         """
-        pieces = segment(text, self.config.longest_piece)
+        pieces = segment(text, self.config.longest_piece, self.config.single_sentences)
         request = self._request(voice, Sampling(temperature, top_k, top_p), seed)
         stop = stop or threading.Event()
         yield from streaming.stream(request, pieces, look_ahead, stop, dropped(text))

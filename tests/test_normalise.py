@@ -27,8 +27,8 @@ CASES = table("normalise.tsv")
 PROSE = [
     "It was the best of times, it was the worst of times. “Why?” she asked; he did not know — "
     "not yet. I may go in March, or in May. The cat sat. No. Yes! A man (tall, thin) came in... "
-    "then left: well-dressed, half-asleep.\nSt Ives lay far off. She had a Ph.D., he said. "
-    "The U.S. Army and NASA kept quiet. He's the king's son; \"I'm,\" said Ann, 'mixed' up / down.",
+    "then left: well-dressed, half-asleep.\nSt Ives lay far off. She had a PhD, he said. "
+    "The Army and NASA kept quiet. He's the king's son; \"I'm,\" said Ann, 'mixed' up / down.",
     "话说天下大势，分久必合，合久必分。“你来了？”她问：他却不说话……《红楼梦》、《西游记》都很长！\n"
     "一百二十三个人，第三天，百分之五十。他说（小声地）——好吧；走。",
     "He said 你好 and left, 再见 was all she heard.",

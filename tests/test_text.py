@@ -8,7 +8,7 @@ import time
 import pytest
 
 from spark_mlx.errors import TextError
-from spark_mlx.text import clean, expected_seconds, halves, syllables
+from spark_mlx.text import clean, expected_seconds, halves, segment, syllables
 from spark_mlx.text.alignment import AlignedText
 from spark_mlx.text.segmentation import LONGEST_PIECE, cut
 from spark_mlx.text.tidy import LONGEST_TEXT, dropped
@@ -149,6 +149,28 @@ def test_expected_seconds() -> None:
     assert expected_seconds("ab 字 1") == pytest.approx(2 / 14 + 1 / 4.5 + 0.4)
     # A sentence whose reading takes some three seconds.
     assert 2 < expected_seconds("The quick brown fox jumps over the lazy dog today.") < 4
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("Yes. I went to the shop. No!", ["Yes, I went to the shop, No!"]),
+        ("Well... I... don't know...", ["Well, I, don't know..."]),
+        ("Wait…what? No way.", ["Wait, what, No way."]),
+        ('"Stop!" he said. Off.', ['"Stop," he said, Off.']),
+        (
+            "Ask the Capt. of ex. 3.5, etc., now.",
+            ["Ask the Capt of ex three point five, etc, now."],
+        ),
+        ("I can. See example.com now.", ["I can, See example dot com now."]),
+        ("好。走吧！", ["好，走吧！"]),
+        ("J. R. R. Tolkien, at 3 p.m. now.", ["J R R Tolkien, at three PM now."]),
+    ],
+)
+def test_single_sentences(text: str, spoken: list[str]) -> None:
+    found = segment(text, single_sentences=True)
+    assert [piece.spoken for piece in found] == spoken
+    assert "".join(piece.text for piece in found).replace(" ", "") == text.replace(" ", "")
 
 
 @pytest.mark.parametrize(

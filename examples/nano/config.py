@@ -150,6 +150,7 @@ NANO = ModelConfig(
     ),
     # Most sentences of the corpus have fewer than 80 characters; some are joined in pairs.
     longest_piece=120,
+    single_sentences=True,
 )
 
 

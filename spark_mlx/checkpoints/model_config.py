@@ -45,6 +45,8 @@ class ModelConfig(Config):
         reference_seconds: how much of a clip the speaker encoder hears.
         level_reference: whether a clip is brought to a common loudness first.
         longest_piece: characters of a text that are spoken at once; longer ones are cut.
+        single_sentences: whether the model was trained on single sentences, so that it stops at a
+            full stop inside a piece; commas take their place.
     """
 
     format_version: int
@@ -63,6 +65,7 @@ class ModelConfig(Config):
     encoder: EncoderConfig
     wav2vec2: Wav2Vec2Config
     longest_piece: int = 200
+    single_sentences: bool = False
 
     @property
     def bicodec(self) -> BiCodecConfig:

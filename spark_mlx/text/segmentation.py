@@ -11,12 +11,12 @@ import itertools
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spark_mlx.text.alignment import AlignedText, Span
 from spark_mlx.text.duration import expected_seconds
 from spark_mlx.text.normalization import replacements
-from spark_mlx.text.sentences import CJK, clause_ends, sentence_ends, word_ends
+from spark_mlx.text.sentences import CJK, clause_ends, join_sentences, sentence_ends, word_ends
 from spark_mlx.text.tidy import is_speakable, tidy
 
 LONGEST_PIECE = 200  # characters; the model is at home with some ten seconds
@@ -57,14 +57,20 @@ class Piece:
     boundary: Boundary
 
 
-def segment(text: str, limit: int = LONGEST_PIECE) -> list[Piece]:
+def segment(text: str, limit: int = LONGEST_PIECE, single_sentences: bool = False) -> list[Piece]:
     """Cut a text into pieces of at most `limit` spoken characters, in order.
+
+    Args:
+        single_sentences: whether short sentences that share a piece are joined by commas.
 
     Raises:
         TextError: as `tidy`.
     """
     tidied = tidy(text)
-    return cut(text, tidied.replace(replacements(tidied.text)), limit)
+    pieces = cut(text, tidied.replace(replacements(tidied.text)), limit)
+    if not single_sentences:
+        return pieces
+    return [replace(piece, spoken=join_sentences(piece.spoken)) for piece in pieces]
 
 
 def sentence_spans(text: str) -> list[Span]:

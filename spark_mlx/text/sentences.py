@@ -26,12 +26,40 @@ _ABBREVIATIONS = frozenset(
     )
     for word in words.split()
 )
+# Words that open a sentence, and follow no initial: "So did I. Then we left."
+OPENING_WORD = re.compile(
+    r"\s+[\"'“‘]?(?:The|It|He|She|They|We|I|You|An?|This|That|These|Those|There|Here|My|His|Her|Our"
+    r"|Your|Their|Its|In|On|At|But|And|Or|So|If|As|By|To|From|For|With|After|Before|When|While|Then"
+    r"|Now|What|Who|Why|How|Where|Is|Are|Was|Were|Do|Did|Not|No|Yes|Let|Please|All|Some)(?![\w.])"
+)
 _LAST_WORD = re.compile(r"[^\W\d_]+$")
 
 
 def sentence_ends(text: str) -> list[int]:
     """Find where the sentences after the first begin."""
     return [match.end() for match in _SENTENCE.finditer(text) if _ends_sentence(text, match)]
+
+
+def join_sentences(text: str) -> str:
+    """Turn the marks that end sentences inside a text into commas, and drop those of abbreviations.
+
+    For models that know single sentences only, and stop at such a mark.
+    """
+
+    def joined(match: re.Match[str]) -> str:
+        marks, closers, space = match.groups()
+        following = text[match.end() :]
+        if not any(map(str.isalnum, following)):
+            return match[0]
+        if any(mark in "。！？｡" for mark in marks):
+            return f"，{closers}{space}"
+        if not space and (following[0].isalnum() and marks in ".!?"):  # 3.14, example.com
+            return match[0]
+        if following[0] in ",;:" or (marks == "." and not _ends_sentence(text, match)):
+            return closers + space
+        return f",{closers}{space or ' '}"
+
+    return _SENTENCE.sub(joined, text)
 
 
 def clause_ends(text: str) -> list[int]:
@@ -59,5 +87,7 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     word = _LAST_WORD.search(text, max(0, match.start() - 12), match.start())
     if word is None:
         return True
-    initial = len(word.group()) == 1 and not re.match(f"[{CJK}]", word.group())
-    return not initial and word.group().lower() not in _ABBREVIATIONS
+    if len(word.group()) == 1 and not re.match(f"[{CJK}]", word.group()):  # an initial, or "I"
+        alone = text[max(0, word.start() - 1) : word.start()] not in "."
+        return alone and OPENING_WORD.match(text, match.start() + 1) is not None
+    return word.group().lower() not in _ABBREVIATIONS

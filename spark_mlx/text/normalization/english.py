@@ -199,7 +199,7 @@ def clock(hour: int, minute: int | None, second: int | None, half: str) -> str:
     if second is not None:
         oh = " zero" if minute == 0 else ""
         words += f"{oh} and {cardinal(second)} second{'' if second == 1 else 's'}"
-    return words + (f" {half}.m." if half else "")
+    return words + (f" {half.upper()}M" if half else "")
 
 
 def span(first: str, last: str | None) -> str:

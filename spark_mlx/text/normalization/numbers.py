@@ -6,7 +6,7 @@ import re
 
 from spark_mlx.text.normalization import chinese as zh
 from spark_mlx.text.normalization import english as en
-from spark_mlx.text.normalization.reader import ENGLISH, Reader, Rule, rule
+from spark_mlx.text.normalization.reader import ENGLISH, SENTENCE_END_TOO, Reader, Rule, rule
 
 # Bounded throughout, and begun at the first digit only, so that no text takes long.
 _INT = r"(?:\d{1,3}(?:,\d{3}){1,5}(?![\d])|\d{1,30}(?!\d))"
@@ -166,7 +166,10 @@ def _number(m: re.Match[str], reader: Reader) -> str:
 
 
 _YMD = r"(?P<y>[12]\d{3})%s(?P<m>\d{1,2})%s(?P<d>\d{1,2})(?![\d日])"
-_HALF = r" ?(?P<half>[ap]\.m\.|[AaPp][Mm](?![A-Za-z0-9])(?:\.(?!\.))?)"
+_HALF = (
+    r" ?(?P<half>[AaPp](?:\.[Mm]|[Mm](?![A-Za-z0-9]))"
+    rf"(?:\.(?!\.|{SENTENCE_END_TOO}))?)(?![A-Za-z0-9])"
+)
 _CLOCK = r"(?P<h>\d{1,2})[:：](?P<m>\d{2})(?:[:：](?P<s>\d{2}))?(?![\d:：])"
 _AS_YEAR = (
     r"(?:(?<=\b[Tt]he )(?=19|20)|(?<=\b[Ii]n )|(?<=\b[Bb]y )|(?<=\bof )"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from spark_mlx.text.normalization import chinese, english
+from spark_mlx.text.sentences import OPENING_WORD
 
 
 class Reader(Protocol):
@@ -45,6 +46,9 @@ class Reader(Protocol):
 
 Say = Callable[[re.Match[str], Reader], "str | None"]  # None: leave it to the next rule
 Rule = tuple[re.Pattern[str], Say]
+
+# After a full stop that belongs to an abbreviation, and ends the sentence as well.
+SENTENCE_END_TOO = rf"\s*$|\n|[\"'”’)]|{OPENING_WORD.pattern}"
 
 ENGLISH: Reader = english
 CHINESE: Reader = chinese

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from spark_mlx.text.normalization.reader import ENGLISH, Reader, Rule, rule
+from spark_mlx.text.normalization.reader import ENGLISH, SENTENCE_END_TOO, Reader, Rule, rule
+from spark_mlx.text.sentences import OPENING_WORD
 
 # A full stop that was part of an abbreviation and ended the sentence as well.
 _ENDS = r"(?P<end>\.(?=\s*$|\s+[A-Z“\"]|\n))"
-_FUNCTION_WORDS = r"(?:The|It|He|She|They|We|I|A|An|In|On|At|But|And|This|That|There|You)\b"
+_OPENING = OPENING_WORD.pattern
 _TITLES = {
     "Mr": "Mister",
     "Mrs": "Missus",
@@ -42,7 +43,9 @@ _BEFORE_NUMBERS = {
 _ANYWHERE = {
     "e.g.": "for example",
     "eg.": "for example",
+    "E.g.": "For example",
     "i.e.": "that is",
+    "I.e.": "That is",
     "ie.": "that is",
     "vs.": "versus",
     "vs": "versus",
@@ -101,6 +104,22 @@ def _before_number(m: re.Match[str], reader: Reader) -> str:
 
 def _anywhere(m: re.Match[str], reader: Reader) -> str:
     return _ANYWHERE[m[0]]
+
+
+def _initials(m: re.Match[str], reader: Reader) -> str:
+    """U.S. → U S, Ph.D. → PhD, a.m. → AM; the full stop stays where it ends the sentence too."""
+    parts = m["letters"].split(".")[:-1]
+    if [part.lower() for part in parts] in (["a", "m"], ["p", "m"]):
+        said = "".join(parts).upper()
+    elif max(map(len, parts)) > 1:
+        said = "".join(parts)
+    else:
+        said = " ".join(parts).upper()
+    return said if m["end"] is None else f"{said}."
+
+
+def _initial(m: re.Match[str], reader: Reader) -> str:
+    return m["letter"]
 
 
 def _at_the_end(m: re.Match[str], reader: Reader) -> str:
@@ -184,7 +203,7 @@ WORD_RULES: list[Rule] = [
     rule(r"(?<![\d/])(?:24/7|9/11)(?![\d/])", _not_a_fraction),
     rule(
         rf"(?<=[a-z] )(?P<word>St|Dr)\b"
-        rf"(?:{_ENDS}(?=\s+{_FUNCTION_WORDS}|\s*$)|\.(?=\s+[a-z])|\.?(?=,))",
+        rf"(?:{_ENDS}(?={_OPENING}|\s*$)|\.(?=\s+[a-z])|\.?(?=,))",
         _street,
     ),
     rule(
@@ -195,6 +214,12 @@ WORD_RULES: list[Rule] = [
     rule(r"\bSt\.?(?= [A-Z])", _saint),
     rule(rf"\b(?P<word>{_words(_BEFORE_NUMBERS)})\. ?(?=\d)", _before_number),
     rule(rf"(?<![\w.&])(?:{_words(_ANYWHERE)})(?!\w)", _anywhere),
+    rule(
+        r"(?<![\w.@/-])(?<!\d )(?P<letters>[A-Za-z][a-z]?\.(?:[A-Za-z][a-z]?\.)+)(?![\w.@/])"
+        rf"(?=(?P<end>{SENTENCE_END_TOO}))?",
+        _initials,
+    ),
+    rule(rf"(?<![\w.])(?P<letter>[A-Z])\.(?=\s?[A-Z])(?!{_OPENING})", _initial),
     rule(rf"\b(?P<word>{_words(_AT_THE_END)})(?:{_ENDS}|\.)", _at_the_end),
     rule(rf"\b(?P<kept>(?:{_DIVISIONS}) )(?!I [a-z]){_ROMAN}", _division),
     rule(rf"\b(?P<kept>(?:{_RULERS}) )(?!I\b){_ROMAN}", _ruler),
