@@ -230,3 +230,62 @@ def test_nothing_is_started_by_two_at_once(fresh: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join()
     assert len(inside) == 1
+
+
+# Fork.
+
+FORK = """
+import os, sys, threading, time
+import numpy as np
+from spark_mlx.backends.cpu import native
+
+native.start()
+extension = native.layers()
+extension.open_blas("", "", 4)  # more threads than loops need on any machine
+alpha = np.ones(64, np.float32)
+inputs = [np.full((20_000, 64), value, np.float32) for value in (1, 2)]
+shared = np.zeros_like(inputs[0])
+stop = False
+
+def loops():
+    while not stop:
+        for x in inputs:
+            extension.snake(x, alpha, shared, 64)
+
+def child():
+    '''Loops of the child are right, and no loop of the parent goes on in it.'''
+    before, own = shared.copy(), np.zeros_like(shared)
+    for x in inputs * 5:
+        extension.snake(x, alpha, own, 64)
+        expected = x + np.sin(x) ** 2
+        if abs(own - expected).max() > 1e-5:
+            return 1
+    time.sleep(0.01)
+    return 0 if np.array_equal(before, shared) else 2
+
+thread = threading.Thread(target=loops)
+thread.start()
+results = set()
+for turn in range(TURNS):
+    with native.reserve_core() if turn % 2 else open(os.devnull):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(child())
+    deadline = time.monotonic() + 20
+    while (done := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    if done[0] == 0:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        results.add("hangs")
+    else:
+        results.add(os.waitstatus_to_exitcode(done[1]))
+stop = True
+thread.join(20)
+print(results, thread.is_alive())
+"""
+
+
+@needs_extension
+def test_a_fork_in_the_middle_of_loops_leaves_both_sides_whole() -> None:
+    assert run(FORK.replace("TURNS", "20")).stdout.strip() == "{0} False"
