@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
 NANO := build/nano
 
-.PHONY: say test test-plain test-timing test-full sanitize check format lint types contracts help-tables nano nano-eval clean
+.PHONY: say test test-plain test-timing test-full sanitize sanitize-address sanitize-thread check native-check format lint types contracts help-tables nano nano-eval clean
 
 # Into a file, so that there is something to hear on a machine without sound too; then aloud.
 say: $(VENV)/.installed
@@ -35,24 +35,57 @@ test-timing: $(VENV)/.installed
 test-full: $(VENV)/.installed
 	$(BIN)/python -m pytest -m full -s
 
-# The native code's tests with an extension that checks every access to memory, in a copy of the
-# package made of links.
+# The native code's tests with an extension that checks every access to memory, and with one that
+# finds data races, each in a copy of the package made of links.
 SANITIZE := build/sanitize
-sanitize: $(VENV)/.installed
-	rm -rf $(SANITIZE) && mkdir -p $(SANITIZE)/spark_mlx/backends/cpu
-	CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover" \
-		$(BIN)/python setup.py -q build_ext --build-lib $(SANITIZE) --build-temp $(SANITIZE)/objects
-	ls $(SANITIZE)/spark_mlx/backends/cpu/_native*.so
-	ln -s $(CURDIR)/spark_mlx/backends/__init__.py $(SANITIZE)/spark_mlx/backends/
-	ln -s $(CURDIR)/spark_mlx/backends/cpu/*.py $(SANITIZE)/spark_mlx/backends/cpu/
-	ln -s $(filter-out $(CURDIR)/spark_mlx/backends,$(wildcard $(CURDIR)/spark_mlx/*)) \
-		$(CURDIR)/convert $(CURDIR)/voices $(SANITIZE)/spark_mlx/
-	cd $(SANITIZE) && ASAN_OPTIONS=detect_leaks=0 \
-		LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
-		$(CURDIR)/$(BIN)/python -m pytest $(CURDIR)/tests/test_native_decode.py \
-		$(CURDIR)/tests/test_cpu.py
+SANITIZED_address := -fsanitize=address,undefined -fno-sanitize-recover
+SANITIZED_thread := -fsanitize=thread
+TESTS_address := test_native_arguments test_native_threads test_native_decode test_cpu
+TESTS_thread := test_native_arguments test_native_threads
+RUN_address := env ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)"
+# Without random addresses, of which some have no place in the sanitizer's tables. Libraries that
+# were not compiled with it are left alone, and a child of fork() may start threads.
+RUN_thread := setarch -R env \
+	TSAN_OPTIONS=ignore_noninstrumented_modules=1:die_after_fork=0:exitcode=66 \
+	LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)"
 
-check: format lint types contracts
+sanitize: sanitize-address sanitize-thread
+
+sanitize-address sanitize-thread: sanitize-%: $(VENV)/.installed
+	rm -rf $(SANITIZE)/$* && mkdir -p $(SANITIZE)/$*/spark_mlx/backends/cpu
+	CC=gcc CFLAGS="-O1 -g -fno-omit-frame-pointer $(SANITIZED_$*)" SPARK_MLX_REQUIRE_NATIVE=1 \
+		$(BIN)/python setup.py -q build_ext --build-lib $(SANITIZE)/$* \
+		--build-temp $(SANITIZE)/$*/objects
+	ln -s $(CURDIR)/spark_mlx/backends/__init__.py $(SANITIZE)/$*/spark_mlx/backends/
+	ln -s $(CURDIR)/spark_mlx/backends/cpu/*.py $(SANITIZE)/$*/spark_mlx/backends/cpu/
+	ln -s $(filter-out $(CURDIR)/spark_mlx/backends,$(wildcard $(CURDIR)/spark_mlx/*)) \
+		$(CURDIR)/convert $(CURDIR)/voices $(SANITIZE)/$*/spark_mlx/
+	cd $(SANITIZE)/$* && PYTHONPATH=$(CURDIR)/$(SANITIZE)/$* $(RUN_$*) \
+		$(CURDIR)/$(BIN)/python -m pytest $(TESTS_$*:%=$(CURDIR)/tests/%.py)
+
+check: format lint types native-check contracts
+
+# The C code compiles without a warning by both compilers, and is formatted. Versions of clang-format
+# differ, so only the one of .ci/run checks.
+CSRC := spark_mlx/backends/cpu/csrc
+WARNINGS := -std=gnu11 -O2 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-psabi
+native-check: $(VENV)/.installed
+ifeq ($(shell uname),Linux)
+	@mkdir -p build; headers=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('include'))"); \
+	for compiler in gcc clang; do \
+		if command -v $$compiler >/dev/null; then \
+			for file in $(CSRC)/*.c; do \
+				$$compiler $(WARNINGS) -I$$headers -c $$file -o build/native-check.o || exit 1; \
+			done; \
+		else echo "native-check: skipped $$compiler, which is not installed"; fi; \
+	done
+	@if clang-format --version 2>/dev/null | grep -q "version 14\."; then \
+		clang-format --dry-run --Werror $(CSRC)/*.[ch]; \
+	else echo "native-check: skipped clang-format, of which 14 is not installed"; fi
+else
+	@echo "native-check: skipped, the C code is for Linux"
+endif
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format --check .

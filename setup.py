@@ -29,8 +29,8 @@ class OptionalBuild(build_ext):
         except Exception as error:
             reason = _reason(error)
             print(f"spark-mlx: no native code, so speech will be slow: {reason}", file=sys.stderr)
-            if os.environ.get("SPARK_MLX_REQUIRE_NATIVE"):
-                raise
+            if os.environ.get("SPARK_MLX_REQUIRE_NATIVE"):  # an extension is optional otherwise
+                raise SystemExit(1) from error
             failure.parent.mkdir(parents=True, exist_ok=True)
             failure.write_text(reason + "\n", encoding="utf-8")
 
