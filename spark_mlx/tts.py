@@ -172,6 +172,7 @@ class SparkTTS:
         top_p: float = 0.95,
         seed: int = 0,
         progress: Callable[[int, int], None] | None = None,
+        first_piece: int = 0,
     ) -> Speech:
         """Speak a text. The same seed, model, text and voice give the same samples.
 
@@ -181,6 +182,7 @@ class SparkTTS:
             temperature, top_k, top_p: see `Sampling`.
             seed: another seed, another reading.
             progress: called with the number of pieces spoken so far and of all, after each.
+            first_piece: number of the first piece, of a text that is spoken in several calls.
 
         Raises:
             TextError: there is nothing to say, or far too much.
@@ -189,7 +191,7 @@ class SparkTTS:
         """
         pieces = segment(text, self.config.longest_piece, self.config.single_sentences)
         request = self._request(voice, Sampling(temperature, top_k, top_p), seed)
-        speech = whole.say(request, pieces, progress)
+        speech = whole.say(request, pieces, progress, first_piece)
         damage = dropped(text)
         return replace(speech, warnings=(*speech.warnings, damage)) if damage else speech
 
@@ -204,6 +206,7 @@ class SparkTTS:
         seed: int = 0,
         look_ahead: int | None = LOOK_AHEAD,
         stop: threading.Event | None = None,
+        first_piece: int = 0,
     ) -> Iterator[Chunk]:
         """Speak a text while the model still writes; the chunks joined are the speech.
 
@@ -218,6 +221,7 @@ class SparkTTS:
             look_ahead: how many codes behind a chunk are waited for; None for as many as make the
                 samples those of the whole decode. The others are those of `say`.
             stop: may be set in any thread; the chunks then end within the time of one code.
+            first_piece: as of `say`.
 
         Raises:
             As `say`, but GenerationError.
@@ -225,7 +229,7 @@ class SparkTTS:
         pieces = segment(text, self.config.longest_piece, self.config.single_sentences)
         request = self._request(voice, Sampling(temperature, top_k, top_p), seed)
         stop = stop or threading.Event()
-        yield from streaming.stream(request, pieces, look_ahead, stop, dropped(text))
+        yield from streaming.stream(request, pieces, look_ahead, stop, dropped(text), first_piece)
 
     def prompt(self, text: str, voice: Voice) -> list[int]:
         """Return the ids that ask for `text` in a voice, up to where semantic tokens follow."""

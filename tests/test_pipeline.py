@@ -244,7 +244,7 @@ def test_streaming_starts_before_the_model_has_written(
     monkeypatch.setattr("spark_mlx.generation.streaming.generate", generate)
     # It writes in a thread of its own, and goes on when the first chunk was heard.
     monkeypatch.setattr(type(tts.lm), "in_any_thread", True)
-    chunks = tts.stream("Hello.", voice=voice, look_ahead=4)
+    chunks = tts.stream("Good morning.", voice=voice, look_ahead=4)
     next(chunks)
     heard.set()
     assert sum(len(chunk.samples) for chunk in chunks) == (80 - 10) * tts.config.hop
@@ -568,3 +568,28 @@ def test_unknown_dtype_is_refused(model: Path) -> None:
 def test_bfloat16_speaks(model: Path, voice: Voice) -> None:
     tts = spark_mlx.load(model, dtype="bfloat16")
     assert len(tts.say("Hello.", voice=voice).samples) > 0
+
+
+def test_a_short_text_is_read_the_same_in_a_stream(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first answer has no end, and both draw it again."""
+    whole = tts.say("hi", voice=voice)
+    streamed = list(tts.stream("hi", voice=voice, look_ahead=None))
+    joined = np.concatenate([chunk.samples for chunk in streamed])
+    np.testing.assert_allclose(joined, whole.samples, atol=1e-4)
+    assert [chunk.warning for chunk in streamed if chunk.warning] == list(whole.warnings)
+
+
+def test_a_text_in_several_calls_is_read_as_in_one(tts: SparkTTS, voice: Voice) -> None:
+    one, two = "This is the first sentence.", "This is the other one."
+    both = tts.say(f"{one} {two}", voice=voice)
+    again = tts.say(two, voice=voice, first_piece=1)
+    start = round(both.sentences[1].start * tts.sample_rate)
+    np.testing.assert_allclose(again.samples, both.samples[start:], atol=1e-4)
+    chunks = list(tts.stream(two, voice=voice, look_ahead=None, first_piece=1))
+    assert {chunk.piece for chunk in chunks} == {1}
+    joined = np.concatenate([chunk.samples for chunk in chunks])
+    np.testing.assert_allclose(
+        joined[: len(again.samples)], again.samples[: len(joined)], atol=1e-3
+    )

@@ -16,19 +16,23 @@ import mlx.core as mx
 import numpy as np
 
 from spark_mlx.audio.files import Samples
-from spark_mlx.generation import checks
+from spark_mlx.generation import checks, whole
 from spark_mlx.generation.checks import ATTEMPTS, Fault
 from spark_mlx.generation.generate import generate
 from spark_mlx.generation.pauses import Joiner, is_silent
 from spark_mlx.generation.request import SpeechRequest, Utterance
 from spark_mlx.generation.stream_decoder import StreamDecoder
 from spark_mlx.speech import Chunk
-from spark_mlx.text import Boundary, Piece
+from spark_mlx.text import Boundary, Piece, expected_seconds
 
 log = logging.getLogger(__name__)
 
 # Seconds of silence before the first sound of a piece; after more it is drawn again.
 LONGEST_ONSET = 1.0
+
+# Pieces that should take at most so many seconds are said whole: they are soon there, and a faulty
+# answer is drawn again before any of it was heard.
+SAID_WHOLE = 0.6
 
 # Samples as they are settled, and a warning with the last.
 Parts = Iterator[tuple[Samples, str]]
@@ -40,6 +44,7 @@ def stream(
     look_ahead: int | None,
     stop: threading.Event,
     warning: str = "",
+    first: int = 0,
 ) -> Iterator[Chunk]:
     """Speak the pieces of a text, in chunks.
 
@@ -47,6 +52,7 @@ def stream(
         look_ahead: see `StreamDecoder`.
         stop: ends the chunks within the time of one code.
         warning: comes with a last chunk without samples, if there is one.
+        first: number of the first piece.
     """
     rate = request.sample_rate
     joiner = Joiner(rate)
@@ -55,18 +61,19 @@ def stream(
     for i, piece in enumerate(pieces):
         if stop.is_set():
             return
-        for samples, fault in _speak(request, Utterance(piece.spoken, i), look_ahead, stop):
+        for samples, fault in _speak(request, Utterance(piece.spoken, first + i), look_ahead, stop):
             silence = joiner.before(samples)
             if len(silence):
-                yield Chunk.of(pieces[last], silence, rate, done / rate, last, pause=True)
+                yield Chunk.of(pieces[last], silence, rate, done / rate, first + last, pause=True)
                 done += len(silence)
-            yield Chunk.of(piece, samples, rate, done / rate, i, warning=fault)
+            yield Chunk.of(piece, samples, rate, done / rate, first + i, warning=fault)
             done += len(samples)
             last = i if len(samples) else last
         joiner.end(piece.boundary)
     if warning and not stop.is_set():
         nothing = np.zeros(0, dtype=np.float32)
-        yield Chunk.of(pieces[-1], nothing, rate, done / rate, len(pieces) - 1, warning=warning)
+        number = first + len(pieces) - 1
+        yield Chunk.of(pieces[-1], nothing, rate, done / rate, number, warning=warning)
 
 
 def _speak(
@@ -74,6 +81,11 @@ def _speak(
 ) -> Parts:
     """Speak an utterance: draw it again as long as it begins with silence, and say it once more
     in parts if it is too short for its words."""
+    if expected_seconds(words.text) <= SAID_WHOLE:
+        (spoken,) = whole.speak(request, [words], stop=stop)
+        if not stop.is_set():
+            yield spoken.samples, "; ".join(spoken.warnings)
+        return
     for attempt in range(ATTEMPTS):
         answer = _answer(request, words, request.key(words, attempt), look_ahead, stop)
         longest = float("inf") if attempt + 1 == ATTEMPTS else LONGEST_ONSET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -34,11 +35,15 @@ class Spoken(NamedTuple):
 
 
 def say(
-    request: SpeechRequest, pieces: Sequence[Piece], progress: Progress | None = None
+    request: SpeechRequest,
+    pieces: Sequence[Piece],
+    progress: Progress | None = None,
+    first: int = 0,
 ) -> Speech:
     """Speak the pieces of a text.
 
     Args:
+        first: number of the first piece.
         progress: called with the number of pieces spoken so far and of all, after each.
 
     Raises:
@@ -60,8 +65,8 @@ def say(
     sentences: list[Sentence] = []
     warnings: list[str] = []
     done = 0
-    utterances = [Utterance(piece.spoken, i) for i, piece in enumerate(pieces)]
-    for piece, spoken in zip(pieces, _speak(request, utterances, settled), strict=True):
+    utterances = [Utterance(piece.spoken, i) for i, piece in enumerate(pieces, first)]
+    for piece, spoken in zip(pieces, speak(request, utterances, settled), strict=True):
         silence = joiner.before(spoken.samples)
         start = done + len(silence)
         done = start + len(spoken.samples)
@@ -72,20 +77,25 @@ def say(
     return Speech(np.concatenate(parts), rate, tuple(warnings), tuple(sentences))
 
 
-def _speak(
+def speak(
     request: SpeechRequest,
     utterances: Sequence[Utterance],
     settled: Callable[[Spoken], None] = lambda spoken: None,
+    stop: threading.Event | None = None,
 ) -> list[Spoken]:
     """Speak utterances, and draw faulty answers again; one that stays too short is spoken in parts.
 
     Args:
         settled: called after each.
+        stop: ends the work within the time of one code, with nothing for what is not settled.
     """
     spoken: dict[int, Spoken] = {}
     for attempt in range(ATTEMPTS):
         for batch in _batches(utterances, set(range(len(utterances))) - spoken.keys()):
-            answers = _answer(request, [utterances[i] for i in batch], attempt)
+            answers = _answer(request, [utterances[i] for i in batch], attempt, stop)
+            if stop is not None and stop.is_set():
+                silence = Spoken(np.zeros(0, dtype=np.float32))
+                return [spoken.get(i, silence) for i in range(len(utterances))]
             for i, answer in zip(batch, answers, strict=True):
                 words = utterances[i]
                 samples, fault = _decode(request, words, answer)
@@ -94,7 +104,7 @@ def _speak(
                     if attempt + 1 < ATTEMPTS:
                         continue
                 if fault is Fault.SHORT and (parts := words.parts()):
-                    spoken[i] = _join(request, _speak(request, parts))
+                    spoken[i] = _join(request, speak(request, parts, stop=stop))
                 else:
                     spoken[i] = Spoken(samples, (fault.warning(words.text),) if fault else ())
                 settled(spoken[i])
@@ -118,13 +128,17 @@ def _batches(utterances: Sequence[Utterance], unspoken: set[int]) -> Iterator[li
         yield by_length[start : start + BATCH]
 
 
-def _answer(request: SpeechRequest, batch: Sequence[Utterance], attempt: int) -> list[list[int]]:
+def _answer(
+    request: SpeechRequest, batch: Sequence[Utterance], attempt: int, stop: threading.Event | None
+) -> list[list[int]]:
     """Write the ids of the answers to a batch of utterances."""
     stages = [request.stage(words) for words in batch]
     prompts = [request.prompt(words) for words in batch]
     keys = [request.key(words, attempt) for words in batch]
     answers: list[list[int]] = [[] for _ in batch]
     for stream, id_ in generate_batch(request.lm, prompts, stages, request.sampling, keys):
+        if stop is not None and stop.is_set():
+            break
         answers[stream].append(id_)
     return answers
 

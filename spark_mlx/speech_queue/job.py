@@ -66,16 +66,16 @@ class ScriptSource:
         script, rate = self._script, tts.sample_rate
         join = pauses.Joiner(rate)
         spoken = 0  # samples
-        first = 0  # piece of the passage
+        pieces = 0
         before: Chunk | None = None
         for passage in script.passages(character):
-            pieces = 0
             stream = tts.stream(
                 script.text[passage.start : passage.end],
                 voice,
                 **self._sampling,
                 seed=self._seed,
                 stop=stop,
+                first_piece=pieces,
             )
             for chunk in stream:
                 start, end = (passage.start + place for place in chunk.span)
@@ -88,16 +88,14 @@ class ScriptSource:
                 before = dataclasses.replace(
                     chunk,
                     start=spoken / rate,
-                    piece=first + chunk.piece,
                     sentence=script.number_at(start),
                     span=(start, end),
                 )
                 yield before
                 spoken += len(chunk.samples)
-                pieces = max(pieces, chunk.piece + 1)
             if stop.is_set():
                 return
-            first += pieces
+            pieces = 0 if before is None else before.piece + 1
             join.end(passage.boundary)
 
 
