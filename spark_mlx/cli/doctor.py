@@ -11,11 +11,12 @@ import sys
 
 import mlx.core as mx
 
-from spark_mlx import voices
 from spark_mlx.audio.playback import portaudio
 from spark_mlx.backends.cpu import native
 from spark_mlx.checkpoints import hub, quantization
+from spark_mlx.cli import voice
 from spark_mlx.cli.models import load_model
+from spark_mlx.cli.printing import visible
 from spark_mlx.diagnostics import selfcheck
 from spark_mlx.errors import PlaybackError, SparkError
 from spark_mlx.version import __version__
@@ -38,7 +39,8 @@ def doctor(args: argparse.Namespace) -> int:
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], ensure_ascii=False))
     else:
         for finding in findings:
-            print(f"{'ok' if finding.ok else '!!':<3}{finding.topic + ':':<10}{finding.detail}")
+            line = f"{'ok' if finding.ok else '!!':<3}{finding.topic + ':':<10}{finding.detail}"
+            print(visible(line))
     return 0 if all(finding.ok for finding in findings) else 1
 
 
@@ -83,7 +85,12 @@ def _model(args: argparse.Namespace) -> Finding:
 
 
 def _voices() -> Finding:
-    return Finding("voices", True, ", ".join(voices.names()) or "none saved yet")
+    rows = voice.table()
+    bad = [f"{row.name} ({row.remark})" for row in rows if not row.origin]
+    if bad:
+        return Finding("voices", False, f"{', '.join(bad)}; make them again, or update spark-mlx")
+    names = (f"{r.name} ({r.remark})" if "another model" in r.remark else r.name for r in rows)
+    return Finding("voices", True, ", ".join(names) or "none saved yet")
 
 
 def _sound() -> Finding:

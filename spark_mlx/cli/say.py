@@ -214,11 +214,11 @@ def _is_recording(voice: str | None) -> bool:
 
 
 def _voice(tts: SparkTTS, args: argparse.Namespace) -> Voice:
-    """The voice that the options ask for; without any, a preset, or one made up by the model."""
+    """The voice that the options ask for; without any, the default voice, or one made up."""
     if args.voice is None:
         described = args.gender or args.pitch or args.speed
-        if not described and (preset := voices.preset(tts.codec.fingerprint)) is not None:
-            return preset
+        if not described and (default := voices.default(tts.codec.fingerprint)) is not None:
+            return default
         return tts.create_voice(
             gender=args.gender or "female",
             pitch=args.pitch or "moderate",

@@ -142,5 +142,5 @@ class SynthesisThread:
 
 
 def default_voice(tts: SparkTTS) -> Voice:
-    """The voice of callers who choose none: the model's preset, else one that it makes up."""
-    return voices.preset(tts.codec.fingerprint) or tts.create_voice()
+    """The voice of callers who choose none: the default voice, else one that the model makes up."""
+    return voices.default(tts.codec.fingerprint) or tts.create_voice()

@@ -46,6 +46,35 @@ def add_voice(commands: Commands) -> None:
     )
     show.add_argument("name", help="a saved voice's name or an .npz file")
     show.add_argument("--json", action="store_true", help="print JSON")
+    default = add_command(
+        actions,
+        "default",
+        "cli.voice:default",
+        "choose the voice of texts that name none, or tell which it is",
+        "  spark-mlx voice default alice\n  spark-mlx voice default --clear",
+    )
+    default.add_argument("name", nargs="?", help="a saved voice's name")
+    default.add_argument("--clear", action="store_true", help="go back to the presets")
+    import_ = add_command(
+        actions,
+        "import",
+        "cli.voice:import_",
+        "take a voice from a file",
+        "  spark-mlx voice import alice.npz --name alice",
+    )
+    import_.add_argument("file", help="an .npz file that voice export or clone -o wrote")
+    import_.add_argument("--name", help="what to call it (the file's name)")
+    import_.add_argument("--force", action="store_true", help="replace a voice of that name")
+    export = add_command(
+        actions,
+        "export",
+        "cli.voice:export",
+        "copy a voice to a file",
+        "  spark-mlx voice export alice alice.npz",
+    )
+    export.add_argument("name", help="a saved voice's name")
+    export.add_argument("file", help="the .npz file to write")
+    export.add_argument("--force", action="store_true", help="replace the file")
     rename = add_command(
         actions,
         "rename",
@@ -68,5 +97,7 @@ def add_voice(commands: Commands) -> None:
 def _add_saving(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="what to call it")
     parser.add_argument("-o", "--output", metavar="FILE", help="save to this .npz file instead")
-    parser.add_argument("--force", action="store_true", help="replace a voice of that name")
+    parser.add_argument(
+        "--force", action="store_true", help="replace a voice of that name, or the file"
+    )
     add_model(parser)
