@@ -60,7 +60,7 @@ def add_voice(commands: Commands) -> None:
         "import",
         "cli.voice:import_",
         "take a voice from a file",
-        "  spark-mlx voice import alice.npz --name alice",
+        "  spark-mlx voice import alice.npz --name alice --force",
     )
     import_.add_argument("file", help="an .npz file that voice export or clone -o wrote")
     import_.add_argument("--name", help="what to call it (the file's name)")
