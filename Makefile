@@ -114,6 +114,8 @@ $(VENV)/.installed: pyproject.toml setup.py $(wildcard spark_mlx/backends/cpu/cs
 		python=$$(scripts/find-python.sh $(PYTHON)) && "$$python" -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRA)]' --group dev
+	@if reason=$$(cat spark_mlx/backends/cpu/build_failure.txt 2>/dev/null); then \
+		echo "no native code, so speech will be slow: $$reason"; fi
 	touch $@
 
 # Trains the model that comes with the package, from nothing: hours. Run again, it goes on from

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -193,6 +194,55 @@ def test_a_failed_build_is_said_with_its_reason(
     assert "no native code (Python.h is missing)" in line and "\n" not in line
     assert native.layers() is None
     assert native.remedy is not None and native.remedy in line
+
+
+def build(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Builds the extension into a folder."""
+    folders = ("--build-lib", str(folder), "--build-temp", str(folder / "objects"))
+    return subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", *folders],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_a_build_without_a_compiler_says_why_and_goes_on(tmp_path: Path) -> None:
+    done = build(tmp_path, CC="no-such-compiler", SPARK_MLX_REQUIRE_NATIVE="")
+    assert done.returncode == 0
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("spark-mlx:"))
+    (stored,) = tmp_path.rglob("build_failure.txt")
+    reason = stored.read_text().strip()
+    assert "no-such-compiler" in reason and "\n" not in reason
+    assert line.endswith(reason)
+
+
+def test_a_build_that_must_succeed_fails(tmp_path: Path) -> None:
+    done = build(tmp_path, CC="no-such-compiler", SPARK_MLX_REQUIRE_NATIVE="1")
+    assert done.returncode != 0
+
+
+def test_a_package_without_native_code_speaks_slowly_and_says_so(tmp_path: Path) -> None:
+    """The command, in a copy of the package as a failed build leaves it."""
+    package = tmp_path / "spark_mlx"
+    shutil.copytree(ROOT / "spark_mlx", package, ignore=shutil.ignore_patterns("*.so", "csrc"))
+    for part in ("convert", "voices"):
+        shutil.copytree(ROOT / part, package / part)
+    (package / "backends/cpu/build_failure.txt").write_text("gcc is missing\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "spark_mlx", "doctor"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+    )
+    (device,) = (line for line in done.stdout.splitlines() if "device:" in line)
+    assert device.startswith("!!") and "no native code (gcc is missing)" in device
+    (numbers,) = (line for line in done.stdout.splitlines() if "numbers:" in line)
+    assert numbers.startswith("ok")
 
 
 @needs_extension
