@@ -186,11 +186,29 @@ def test_results_are_plain(random: SparkTTS) -> None:
         assert summary == [values[0], values[len(values) // 2], values[-1]]
 
 
-def test_machine() -> None:
+def test_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_MLX_BACKEND", "auto")
     here = machine()
     assert here.cores >= 1
     assert here.device in ("CPU", "Metal GPU", "CUDA GPU")
     assert here.packages["mlx"].startswith(mx.__version__.partition("+")[0])
+    assert 1e8 < here.memory < 1e14
+    assert here.python.startswith("3.")
+    assert here.settings["SPARK_MLX_BACKEND"] == "auto"
+    assert "HOME" not in here.settings
+
+
+def test_two_backends_are_a_broken_installation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed = {"mlx-cpu": "0.32.4", "mlx-cuda-13": "0.32.4"}
+    monkeypatch.setattr("spark_mlx.diagnostics.system_info._versions", lambda: installed)
+    assert main(["doctor", "--json", "--model", "nowhere/at/all"]) == 1
+    findings = {one["topic"]: one for one in json.loads(capsys.readouterr().out)}
+    assert findings["device"]["ok"] is False
+    assert "pip uninstall mlx-cpu mlx-cuda-13 mlx" in findings["device"]["detail"]
+    assert findings["versions"]["data"]["cores"] >= 1
+    assert len(findings["numbers"]["data"]) == 8
 
 
 def test_peak_memory_is_in_bytes() -> None:
@@ -206,15 +224,17 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert err == ""
     data = json.loads(out)
-    assert set(data) == {"machine", "model", "dtype", "quantize", "work", "measurements"}
-    assert set(data["machine"]) == {
-        "system",
-        "processor",
-        "cores",
-        "device",
-        "products",
-        "packages",
+    assert set(data) == {
+        "machine",
+        "model",
+        "dtype",
+        "quantize",
+        "work",
+        "measurements",
+        "mlx_memory",
     }
+    assert data["machine"] == json.loads(json.dumps(dataclasses.asdict(machine())))
+    assert data["mlx_memory"]["peak"] >= data["mlx_memory"]["active"] > 0
     assert data["model"] == "random, tiny"
     assert [measurement["name"] for measurement in data["measurements"]] == MEASURED
     for measurement in data["measurements"]:

@@ -1,4 +1,4 @@
-"""`spark-mlx doctor`: is everything here that speech needs, and does it compute what it should?"""
+"""`spark-mlx doctor`: check versions, device, numbers, model, voices and sound."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import platform
 import sys
+from typing import Any
 
 import mlx.core as mx
 
@@ -17,7 +18,7 @@ from spark_mlx.checkpoints import hub, quantization
 from spark_mlx.cli import voice
 from spark_mlx.cli.models import load_model
 from spark_mlx.cli.printing import visible
-from spark_mlx.diagnostics import selfcheck
+from spark_mlx.diagnostics import selfcheck, system_info
 from spark_mlx.errors import PlaybackError, SparkError
 from spark_mlx.version import __version__
 
@@ -31,6 +32,7 @@ class Finding:
     topic: str
     ok: bool
     detail: str
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)  # for `--json` only
 
 
 def doctor(args: argparse.Namespace) -> int:
@@ -47,10 +49,16 @@ def doctor(args: argparse.Namespace) -> int:
 def _versions() -> Finding:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
-    return Finding("versions", True, f"spark-mlx {__version__}, {python}, {versions}")
+    data = dataclasses.asdict(system_info.machine())
+    return Finding("versions", True, f"spark-mlx {__version__}, {python}, {versions}", data)
 
 
 def _device() -> Finding:
+    backends = system_info.backends()
+    if len(backends) > 1:
+        both = " ".join(backends)
+        remedy = f"pip uninstall {both} mlx, then install spark-mlx or spark-mlx[cuda] again"
+        return Finding("device", False, f"{both} are installed, each over the other; {remedy}")
     device = mx.default_device()
     if device.type == mx.gpu:
         kind = "Metal" if mx.metal.is_available() else "CUDA"
@@ -68,9 +76,11 @@ def _numbers() -> Finding:
     checks = selfcheck.run()
     worst = max(checks, key=lambda check: check.difference)
     detail = f"{len(checks)} stages compared, worst is {worst.name} by {worst.difference:.1e}"
+    data = {check.name: check.difference for check in checks}
     if worst.passed:
-        return Finding("numbers", True, detail)
-    return Finding("numbers", False, f"{detail}: this device computes something else; report it")
+        return Finding("numbers", True, detail, data)
+    wrong = f"{detail}: this device computes something else; report it"
+    return Finding("numbers", False, wrong, data)
 
 
 def _model(args: argparse.Namespace) -> Finding:

@@ -1,7 +1,7 @@
-"""How fast is it here? A model → seconds, tokens a second and gigabytes, each several times.
+"""Benchmark of a model: seconds, tokens a second and gigabytes, each measured several times.
 
-Times what cloning and speaking are made of, with numbers of tokens that do not depend on what the
-model says, so that random weights serve as well as trained ones. Knows nothing of terminals.
+Times the stages of cloning and speaking with fixed numbers of tokens, so that random weights serve
+as well as trained ones. Knows nothing of terminals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from spark_mlx.diagnostics.system_info import Machine, machine, peak_memory
+from spark_mlx.diagnostics.system_info import Machine, machine, mlx_memory, peak_memory
 from spark_mlx.errors import ConfigError
 from spark_mlx.generation.generate import Stage, generate, generate_batch
 from spark_mlx.generation.sampling import Sampling
@@ -32,12 +32,12 @@ SENTENCE = "The sun rises over the quiet hills, and a new day begins."
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """How much there is to do; measurements compare when this is the same.
+    """The amount of work; measurements with the same amount compare.
 
     Attributes:
         clip_seconds: length of the clip that a voice is cloned from.
-        prompt_tokens: what is read before the first token is drawn.
-        tokens: what each stream draws to find the tokens a second.
+        prompt_tokens: length of the prompt.
+        tokens: drawn by each stream to find the tokens a second.
         batches: numbers of streams that are drawn together.
         sentence_tokens: length of a sentence spoken, and of the speech decoded; 50 are a second.
     """
@@ -51,10 +51,10 @@ class Work:
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """One thing, measured several times.
+    """One quantity, measured several times.
 
     Attributes:
-        name: what it is called in JSON.
+        name: its name in JSON.
         what: the same in words.
         unit: of the values.
         values: in the order they were measured.
@@ -82,9 +82,10 @@ class Measurement:
 class Results:
     """
     Attributes:
-        model: what was measured.
-        dtype: what the language model computed in.
+        model: the name of the model.
+        dtype: the type that the language model computed in.
         quantize: bits of its weights; None when they are not quantised.
+        mlx_memory: MLX's counters of bytes at the end: active, cache, peak.
     """
 
     machine: Machine
@@ -93,6 +94,7 @@ class Results:
     quantize: int | None
     work: Work
     measurements: tuple[Measurement, ...]
+    mlx_memory: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -114,11 +116,11 @@ def run(
     Args:
         load: gives the model. It is called again for each time that loading is measured, when the
             model before is gone, so that the peak of memory stays that of one.
-        model: what to call it in the results.
-        repeats: how often each thing is measured, after one run that is not.
-        time_load: False when `load` makes the model up, and how long it takes means nothing.
-        work: how much there is to do.
-        progress: told what is being measured next.
+        model: its name in the results.
+        repeats: how often each quantity is measured, after one run that is not.
+        time_load: False when `load` makes a random model, whose time means nothing.
+        work: the amount of work.
+        progress: called with the name of the next measurement.
 
     Raises:
         ConfigError: `repeats` is less than one.
@@ -177,7 +179,9 @@ def run(
     measure("clone_transcript", f"{clip} with transcript", "s", bench.clone_with_transcript)
     note("peak_memory_cloning", "peak memory, cloning too", "GB", peak_memory() / 1e9)
     dtype = str(tts.lm.norm.weight.dtype).removeprefix("mlx.core.")
-    return Results(machine(), model, dtype, tts.config.quantize, work, tuple(measured))
+    return Results(
+        machine(), model, dtype, tts.config.quantize, work, tuple(measured), mlx_memory()
+    )
 
 
 def _loaded(load: Callable[[], SparkTTS]) -> tuple[SparkTTS, float]:
@@ -190,7 +194,7 @@ def _loaded(load: Callable[[], SparkTTS]) -> tuple[SparkTTS, float]:
 
 
 class _Bench:
-    """What is measured, each method once: most give the seconds it took."""
+    """The measurements, each method once: most return the seconds it took."""
 
     def __init__(self, tts: SparkTTS, work: Work) -> None:
         self.tts = tts
@@ -204,7 +208,7 @@ class _Bench:
             source="made up",
         )
         self.sentence_seconds = work.sentence_tokens * tts.config.hop / tts.sample_rate
-        # As long as asked, whatever the tokenizer makes of the sentence.
+        # Of a fixed length, whichever the tokenizer.
         self.prompt = np.resize(tts.prompt(SENTENCE, self.voice), work.prompt_tokens).tolist()
 
     def clone(self) -> float:
