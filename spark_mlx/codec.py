@@ -6,17 +6,19 @@ when semantic tokens are first asked for, and not before.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
 from spark_mlx.audio.files import speaker_clip
-from spark_mlx.backends.cpu import native
 from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.checkpoints.weights import load_weights
 from spark_mlx.errors import AudioError, VoiceError
@@ -31,6 +33,7 @@ LONGEST_STRETCH = 400
 
 Samples = npt.NDArray[np.float32]
 Tokens = npt.NDArray[np.int32]
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,13 +50,20 @@ class Codes:
 
 
 class Codec:
-    """BiCodec of one model folder. All samples are mono, at the model's rate (16 kHz)."""
+    """BiCodec of one model folder. All samples are mono, at the model's rate (16 kHz).
+
+    Args:
+        bicodec: with weights that are evaluated.
+        open_semantic_encoder: called when semantic tokens are first asked for.
+        computing: entered by whatever computes.
+    """
 
     def __init__(
         self,
         config: ModelConfig,
         bicodec: BiCodec,
         open_semantic_encoder: Callable[[], SemanticEncoder],
+        computing: contextlib.AbstractContextManager[None],
     ) -> None:
         self.config = config
         self.bicodec = bicodec
@@ -61,22 +71,37 @@ class Codec:
         self.global_codes = config.speaker_encoder.codes
         self.semantic_codes = config.quantizer.codebook_size
         self._open_semantic_encoder = open_semantic_encoder
+        self._computing = computing
 
     @classmethod
-    def load(cls, folder: Path, config: ModelConfig) -> Codec:
-        """Opens the codec of a model folder."""
-        native.start()
-        bicodec = BiCodec(config.bicodec)
-        load_weights(bicodec, folder / CODEC_FILE)
-        bicodec.set_dtype(mx.float32)  # it may be stored in less than it computes in
+    def load(
+        cls,
+        folder: Path,
+        config: ModelConfig,
+        accelerate: Callable[[nn.Module], None],
+        computing: contextlib.AbstractContextManager[None],
+    ) -> Codec:
+        """Open the codec of a model folder.
+
+        Args:
+            accelerate: fits a loaded module to the device, in place.
+            computing: see `Codec`.
+        """
+
+        def opened(module: Module, file: str) -> Module:
+            load_weights(module, folder / file)
+            module.set_dtype(mx.float32)  # it may be stored in less than it computes in
+            accelerate(module)
+            mx.eval(module.parameters())
+            return module
 
         def open_semantic_encoder() -> SemanticEncoder:
             encoder = SemanticEncoder(config.wav2vec2, config.encoder, config.quantizer)
-            load_weights(encoder, folder / ENCODER_FILE)
-            encoder.set_dtype(mx.float32)
-            return encoder
+            return opened(encoder, ENCODER_FILE)
 
-        return cls(config, bicodec, open_semantic_encoder)
+        with computing:
+            bicodec = opened(BiCodec(config.bicodec), CODEC_FILE)
+        return cls(config, bicodec, open_semantic_encoder, computing)
 
     @functools.cached_property
     def receptive_field(self) -> tuple[int, int]:
@@ -86,7 +111,8 @@ class Codec:
     @functools.cached_property
     def semantic_encoder(self) -> SemanticEncoder:
         """wav2vec2 and the feature encoder, opened at first use."""
-        return self._open_semantic_encoder()
+        with self._computing:
+            return self._open_semantic_encoder()
 
     def encode(self, samples: Samples) -> Codes:
         """Samples (N,) → both kinds of tokens."""
@@ -95,12 +121,14 @@ class Codec:
     def encode_speaker(self, samples: Samples) -> Tokens:
         """Samples (N,) → global tokens (G,), from the clip's first seconds."""
         clip = speaker_clip(_mono(samples), self.config.reference_samples)
-        return np.array(self.bicodec.encode_speaker(mx.array(clip)[None])[0])
+        with self._computing:
+            return np.array(self.bicodec.encode_speaker(mx.array(clip)[None])[0])
 
     def encode_semantic(self, samples: Samples) -> Tokens:
         """Samples (N,) → semantic tokens (T,), about one for each hop."""
-        latents = self.semantic_encoder(mx.array(_mono(samples))[None])
-        return np.array(self.bicodec.quantizer.encode(latents)[0])
+        with self._computing:
+            latents = self.semantic_encoder(mx.array(_mono(samples))[None])
+            return np.array(self.bicodec.quantizer.encode(latents)[0])
 
     def decode(
         self,
@@ -131,9 +159,10 @@ class Codec:
         for first in range(start, stop, LONGEST_STRETCH):
             end = min(stop, first + LONGEST_STRETCH)
             low = max(0, first - before)
-            window = mx.array(speech[low : end + after])[None]
-            samples = self.bicodec.decode(mx.array(voice)[None], window, first - low, end - low)
-            parts.append(np.array(samples[0]))
+            with self._computing:
+                window = mx.array(speech[low : end + after])[None]
+                samples = self.bicodec.decode(mx.array(voice)[None], window, first - low, end - low)
+                parts.append(np.array(samples[0]))
         return np.concatenate(parts)
 
 

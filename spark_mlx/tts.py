@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import mlx.core as mx
 import numpy as np
 
+from spark_mlx import backends
 from spark_mlx.audio import files
-from spark_mlx.backends.cpu import native, ops
+from spark_mlx.backends import Backend
 from spark_mlx.checkpoints import hub
 from spark_mlx.checkpoints.model_config import ModelConfig
-from spark_mlx.checkpoints.quantization import quantize, settle
-from spark_mlx.checkpoints.weights import EmbeddingOnDisk, load_weights
+from spark_mlx.checkpoints.quantization import convert_dtype, quantize
+from spark_mlx.checkpoints.weights import load_weights
 from spark_mlx.codec import Codec
 from spark_mlx.generation import creation, streaming, whole
+from spark_mlx.generation.language_model import LanguageModel
 from spark_mlx.generation.request import SpeechRequest, random_key
 from spark_mlx.generation.sampling import Sampling
 from spark_mlx.generation.stream_decoder import LOOK_AHEAD
@@ -45,20 +46,20 @@ def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
     Raises:
         ModelError: there is no such model, or its folder is incomplete, damaged or too new.
     """
+    backend = backends.choose()
     folder = hub.resolve(model)
     config = ModelConfig.load(folder)
-    native.start()
-    codec = Codec.load(folder, config)
+    codec = Codec.load(folder, config, backend.accelerate, backend.new_stream())
     vocabulary = Vocabulary.load(folder, codec.global_codes, codec.semantic_codes)
-    lm = Qwen2(config.lm)
-    if config.quantize is not None:
-        quantize(lm, config.quantize)
-    load_weights(lm, folder / LM_FILE)
-    lm = settle(lm, dtype)
-    if config.dtype == "float32" and ops.in_use() and dtype != "bfloat16":
-        bits = getattr(lm.embed_tokens, "bits", None)
-        lm.embed_tokens = EmbeddingOnDisk(folder / LM_FILE, "embed_tokens", bits)
-    return SparkTTS(config, vocabulary, lm, codec)
+    with backend.new_stream():
+        lm = Qwen2(config.lm)
+        if config.quantize is not None:
+            quantize(lm, config.quantize)
+        load_weights(lm, folder / LM_FILE)
+        convert_dtype(lm, dtype or backend.default_dtype)
+        stored = folder / LM_FILE if config.dtype == "float32" else None
+        fitted = backend.language_model(lm, stored)
+    return SparkTTS(config, vocabulary, fitted, codec, backend)
 
 
 class SparkTTS:
@@ -66,22 +67,28 @@ class SparkTTS:
 
     Attributes:
         lm: the generator; `lm(ids)` gives logits (1, T, vocab).
+        backend: what fitted the model to this machine; `backend.name` is "mlx" or "cpu".
         codec: `codec.encode(samples)`, `codec.decode(global_tokens, semantic_tokens)`.
         vocabulary: text and codes ↔ ids.
         sample_rate: Hz.
     """
 
     def __init__(
-        self, config: ModelConfig, vocabulary: Vocabulary, lm: Qwen2, codec: Codec
+        self,
+        config: ModelConfig,
+        vocabulary: Vocabulary,
+        lm: LanguageModel,
+        codec: Codec,
+        backend: Backend,
     ) -> None:
         self.config = config
         self.vocabulary = vocabulary
         self.lm = lm
         self.codec = codec
+        self.backend = backend
         self.sample_rate = config.sample_rate
-        if lm.in_any_thread:
-            # Another thread may not go on with what this one has only begun.
-            mx.eval(lm.parameters())
+        # Held for each step of the language model; the codec has one of its own.
+        self._computing = backend.new_stream()
 
     def clone(
         self,
@@ -143,16 +150,17 @@ class SparkTTS:
             A voice whose `attributes` hold the values that were used. It speaks every text with
             the same speaker, pitch and speed.
         """
-        attributes, tokens = creation.create(
-            self.lm,
-            self.vocabulary,
-            self.config.speaker_encoder.token_num,
-            (gender, pitch, speed),
-            pitch_value,
-            speed_value,
-            sampling or Sampling(),
-            random_key(seed),
-        )
+        with self._computing:
+            attributes, tokens = creation.create(
+                self.lm,
+                self.vocabulary,
+                self.config.speaker_encoder.token_num,
+                (gender, pitch, speed),
+                pitch_value,
+                speed_value,
+                sampling or Sampling(),
+                random_key(seed),
+            )
         return Voice(
             name=name or f"{gender}-{pitch}-{speed}-{seed}",
             global_tokens=np.array(tokens, dtype=np.int32),
@@ -214,9 +222,6 @@ class SparkTTS:
         back: an answer that does not end is cut off, not drawn again, and its last chunk carries
         a warning. One that begins with a second of silence has given nothing yet, and is.
 
-        MLX wants a model to be used in the thread that loaded it, so `load` in the thread that
-        takes the chunks. `SpeechQueue` does that.
-
         Args:
             look_ahead: how many codes behind a chunk are waited for; None for as many as make the
                 samples those of the whole decode. The others are those of `say`.
@@ -258,4 +263,6 @@ class SparkTTS:
             voice=voice,
             sampling=sampling,
             seed=seed,
+            computing=self._computing,
+            prefetch=self.backend.prefetch,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from spark_mlx.backends.cpu import native
+from spark_mlx import backends
+from spark_mlx.backends import Backend
 from spark_mlx.convert import convert
 from spark_mlx.tts import SparkTTS, load
 
@@ -31,7 +33,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests of layers load no model, and mean the layers that a loaded model computes with.
-native.start()
+backends.choose()
+
+# What a model can be fitted to on this system; plain MLX is what a Mac runs.
+BACKENDS = ("cpu", "mlx") if sys.platform == "linux" else ("mlx",)
+# For tests that take the fixture `tts`: once for each backend.
+on_each_backend = pytest.mark.parametrize("tts", BACKENDS, indirect=True)
 
 # The two sentences of the reference prompts.
 TEXTS = {"en": "Hello from a small port: 3 tests, no noise!", "zh": "你好，world。"}
@@ -85,8 +92,30 @@ def model(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tts(model: Path) -> SparkTTS:
-    return load(model)
+def loaded(model: Path) -> Callable[[str], SparkTTS]:
+    """The tiny model fitted to a backend, loaded once a run for each."""
+
+    @functools.cache
+    def load_for(backend: str) -> SparkTTS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(backends.VARIABLE, backend)
+            return load(model)
+
+    return load_for
+
+
+@pytest.fixture(scope="session")
+def tts(request: pytest.FixtureRequest, loaded: Callable[[str], SparkTTS]) -> SparkTTS:
+    """The tiny model, fitted to the backend of this system or to the one asked for."""
+    return loaded(getattr(request, "param", "auto"))
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend in turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(backends.VARIABLE, request.param)
+        return backends.choose()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -140,7 +141,8 @@ def test_download_chooses_the_fastest_weights_of_this_device(
 
     monkeypatch.setattr(published, "download", download)
     for on_cpu, choice, bits in ((True, "auto", 8), (False, "auto", None), (True, "none", None)):
-        monkeypatch.setattr(models.ops, "in_use", lambda on_cpu=on_cpu: on_cpu)
+        chosen = SimpleNamespace(default_bits=8 if on_cpu else None)
+        monkeypatch.setattr(models.backends, "choose", lambda chosen=chosen: chosen)
         assert cli.main(["download", "--quantize", choice]) == 0
         assert asked["quantize"] == bits
         out, err = capsys.readouterr()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import spark_mlx
-from conftest import REFERENCE, Arrays
+from conftest import REFERENCE, Arrays, on_each_backend
 from spark_mlx.errors import (
     AudioError,
     ConfigError,
@@ -24,7 +24,7 @@ from spark_mlx.errors import (
 )
 from spark_mlx.generation import pauses, whole
 from spark_mlx.generation.generate import Stage
-from spark_mlx.model.qwen2 import Qwen2
+from spark_mlx.generation.prefetch import Prefetch
 from spark_mlx.speech import sentences
 from spark_mlx.text import Boundary, syllables
 from spark_mlx.tts import SparkTTS
@@ -46,6 +46,7 @@ def test_public_names() -> None:
         spark_mlx.nothing  # noqa: B018
 
 
+@on_each_backend
 def test_codec_round_trip(tts: SparkTTS, reference: Arrays) -> None:
     codes = tts.codec.encode(reference["short.wav_16k"])
     assert codes.global_tokens.dtype == codes.semantic_tokens.dtype == np.int32
@@ -91,6 +92,7 @@ def test_cloning_without_transcript_never_opens_the_encoder(model: Path, tmp_pat
         tts.clone(CLIP, transcript="a transcript.")
 
 
+@on_each_backend
 def test_cloning_samples_equals_cloning_the_file(tts: SparkTTS, reference: Arrays) -> None:
     import soundfile
 
@@ -100,6 +102,7 @@ def test_cloning_samples_equals_cloning_the_file(tts: SparkTTS, reference: Array
     )
 
 
+@on_each_backend
 def test_same_seed_same_samples(tts: SparkTTS, voice: Voice) -> None:
     first, again, other = (tts.say("Hello.", voice=voice, seed=seed) for seed in (4, 4, 5))
     assert np.array_equal(first.samples, again.samples)
@@ -121,6 +124,7 @@ def test_voice_survives_saving(tts: SparkTTS, voice: Voice, tmp_path: Path) -> N
     )
 
 
+@on_each_backend
 def test_created_voice(tts: SparkTTS) -> None:
     voice = tts.create_voice(gender="male", pitch="high", speed="moderate", seed=1)
     again = tts.create_voice(gender="male", pitch="high", speed="moderate", seed=1)
@@ -134,6 +138,7 @@ def test_created_voice(tts: SparkTTS) -> None:
     assert 0 <= voice.attributes.speed_value <= 10
 
 
+@on_each_backend
 @pytest.mark.parametrize("exact", [{"pitch_value": 250}, {"speed_value": 4}, {}])
 def test_exact_values_are_kept(tts: SparkTTS, exact: dict[str, int]) -> None:
     voice = tts.create_voice(**exact)
@@ -181,6 +186,7 @@ def test_texts_that_cannot_be_spoken(tts: SparkTTS, voice: Voice, text: str) -> 
         tts.say(text, voice=voice)
 
 
+@on_each_backend
 def test_pieces_together_give_what_they_give_alone(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +198,7 @@ def test_pieces_together_give_what_they_give_alone(
     assert np.abs(together.samples - alone.samples).max() < 1e-4
 
 
+@on_each_backend
 def test_streamed_chunks_are_the_speech(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +236,7 @@ def writing_noise(tts: SparkTTS, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spark_mlx.generation.whole.generate_batch", generate_batch)
 
 
+@on_each_backend
 def test_streaming_starts_before_the_model_has_written(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +251,7 @@ def test_streaming_starts_before_the_model_has_written(
 
     monkeypatch.setattr("spark_mlx.generation.streaming.generate", generate)
     # It writes in a thread of its own, and goes on when the first chunk was heard.
-    monkeypatch.setattr(type(tts.lm), "in_any_thread", True)
+    monkeypatch.setattr(type(tts.backend), "prefetch", lambda _, make: Prefetch(make))
     chunks = tts.stream("Good morning.", voice=voice, look_ahead=4)
     next(chunks)
     heard.set()
@@ -316,6 +324,7 @@ def test_sentences_know_their_places_and_times(
     assert gaps == pytest.approx([paragraph, sentence, paragraph])
 
 
+@on_each_backend
 def test_a_stream_is_what_say_says(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -392,6 +401,7 @@ def test_damaged_characters_are_left_out_with_a_warning(
     assert not any(chunk.warning for chunk in spoken)
 
 
+@on_each_backend
 def test_a_stream_can_be_stopped(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -515,7 +525,7 @@ def test_the_model_cannot_end_before_there_is_time_for_every_word(
     least: list[int] = []
     generate_batch = whole.generate_batch
 
-    def watched(lm: Qwen2, prompts: object, stages: list[Stage], *rest: Any) -> object:
+    def watched(lm: object, prompts: object, stages: list[Stage], *rest: Any) -> object:
         least.extend(stage.at_least for stage in stages)
         return generate_batch(lm, prompts, stages, *rest)
 

@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from conftest import on_each_backend
 from spark_mlx import codec
 from spark_mlx.errors import ConfigError
 from spark_mlx.generation.stream_decoder import StreamDecoder
@@ -24,6 +25,7 @@ def streamed(tts: SparkTTS, tokens: list[int], look_ahead: int | None, step: int
     return np.concatenate([*parts, decoder.finish()])
 
 
+@on_each_backend
 @pytest.mark.parametrize("step", [1, 7, 400])
 @pytest.mark.parametrize("count", [1, 9, 30, 240])
 def test_a_full_look_ahead_is_exact(tts: SparkTTS, count: int, step: int) -> None:
@@ -34,6 +36,7 @@ def test_a_full_look_ahead_is_exact(tts: SparkTTS, count: int, step: int) -> Non
     assert np.abs(joined - whole).max() < 1e-5
 
 
+@on_each_backend
 def test_a_part_is_that_of_the_whole(tts: SparkTTS) -> None:
     tokens, hop = codes(200), tts.config.hop
     whole = tts.codec.decode(VOICE, tokens)
@@ -43,6 +46,7 @@ def test_a_part_is_that_of_the_whole(tts: SparkTTS) -> None:
     assert len(tts.codec.decode(VOICE, tokens, 7, 7)) == 0
 
 
+@on_each_backend
 def test_a_long_speech_is_decoded_stretch_by_stretch(
     tts: SparkTTS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +70,7 @@ def test_a_shorter_look_ahead_differs_less_and_less(tts: SparkTTS) -> None:
     assert errors[0] > errors[-1]
 
 
+@on_each_backend
 def test_the_receptive_field_is_what_the_samples_depend_on(tts: SparkTTS) -> None:
     before, after = tts.codec.receptive_field
     tokens = codes(before + after + 41)
@@ -82,6 +87,7 @@ def test_the_receptive_field_is_what_the_samples_depend_on(tts: SparkTTS) -> Non
     assert changed(place + after // 2) > 0
 
 
+@on_each_backend
 def test_sound_starts_before_the_codes_end(tts: SparkTTS) -> None:
     decoder = StreamDecoder(tts.codec, VOICE, look_ahead=5)
     lengths = [len(decoder.push([token])) for token in codes(120)]

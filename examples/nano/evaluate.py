@@ -30,6 +30,7 @@ import ear
 import spark_mlx
 import trials
 from clips import Clip, Espeak, Samples, choose, load_clips
+from spark_mlx import backends
 from spark_mlx.audio import files
 from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.codec import Codec
@@ -91,7 +92,9 @@ def judge(
     jury = Jury(chosen, espeak)
     if codec_only:
         _tell("the codec")
-        return trials.codec_alone(Codec.load(folder, ModelConfig.load(folder)), chosen, jury)
+        backend, config = backends.choose(), ModelConfig.load(folder)
+        codec = Codec.load(folder, config, backend.accelerate, backend.new_stream())
+        return trials.codec_alone(codec, chosen, jury)
     tts = spark_mlx.load(folder)
     _tell("words and clones")
     figures, said = trials.words_and_clones(tts, chosen, clips, jury, espeak, scale.clones)

@@ -15,8 +15,8 @@ import dataclasses
 
 import mlx.core as mx
 
-from spark_mlx.backends.cpu.ops import softmax
-from spark_mlx.model.layers import RotaryPositions
+from spark_mlx.backends.cpu.gradients import softmax
+from spark_mlx.model.layers import RotaryEmbedding
 from spark_mlx.model.qwen2 import KVCache, Layer, LMConfig, Qwen2
 
 # So many letters to either side of the one that is due are on the way, too: a sound depends on its
@@ -73,14 +73,14 @@ def hidden(lm: Qwen2, x: mx.array, paths: Paths) -> tuple[mx.array, mx.array]:
             on_the_way = (_first_head(layer, lm.config, x) * near).sum(axis=-1)
             lost = -mx.log(on_the_way + 1e-4) * speaks
             astray.append(lost.sum() / mx.maximum(speaks.sum(), 1))
-        x = layer(x, NoCache(), None)
+        x = layer(x, NoCache(), "causal")
     return lm.norm(x), mx.stack(astray).mean()
 
 
 def _first_head(layer: Layer, config: LMConfig, x: mx.array) -> mx.array:
     """Where the first head of a layer looks: (B, T, T)."""
     dim = config.head_dim
-    rotate = RotaryPositions(dim, config.rope_theta)
+    rotate = RotaryEmbedding(dim, config.rope_theta)
     attention, x = layer.self_attn, layer.input_layernorm(x)
     queries, keys = (
         rotate((x @ linear.weight[:dim].T + linear.bias[:dim])[:, None], 0)

@@ -29,6 +29,7 @@ from PIL import Image
 import labels
 import spark_mlx
 from clips import Clip, Espeak, Samples, load_clips, references
+from spark_mlx import backends
 from spark_mlx.audio import files
 from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.codec import Codec
@@ -150,7 +151,8 @@ def sounds_of(
         clips: to clone from, all but the clip itself; work: a folder for espeak-ng's speech.
     """
     config = ModelConfig.load(folder)
-    codec = Codec.load(folder, config)
+    backend = backends.choose()
+    codec = Codec.load(folder, config, backend.accelerate, backend.new_stream())
     original = files.reference((clip.samples, labels.RATE))
     codes = codec.encode(original)
     copy = codec.decode(codes.global_tokens, codes.semantic_tokens)

@@ -34,6 +34,7 @@ from loop import Clock, Curve, Tree, averaged, cosine, keep_memory, update
 from losses import SpectralLoss, waveform
 from quantisation import Codebook
 from spark_mlx.backends.cpu import native
+from spark_mlx.backends.cpu.accelerate import accelerate
 from spark_mlx.checkpoints.model_config import ModelConfig
 from trainable import Passed, TrainableCodec
 
@@ -100,6 +101,9 @@ class CodecTraining:
         self.judges = Discriminators()
         self.codec.train()
         self.judges.train()
+        if mx.default_device().type == mx.cpu:
+            accelerate(self.codec)
+            accelerate(self.judges)
         self.optimiser = optim.AdamW(1e-3, betas=[0.9, 0.99], weight_decay=0, bias_correction=True)
         self.judges_optimiser = optim.AdamW(
             1e-3, betas=[0.8, 0.99], weight_decay=0, bias_correction=True

@@ -29,8 +29,10 @@ from config import tokenizer_json
 from data import shards
 from loop import Clock, Curve, Tree, averaged, cosine, keep_memory, update
 from sequences import Sequences, TokenBatch
+from spark_mlx import backends
 from spark_mlx.backends.cpu import native
-from spark_mlx.backends.cpu.ops import softmax
+from spark_mlx.backends.cpu.accelerate import accelerate
+from spark_mlx.backends.cpu.gradients import softmax
 from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.codec import Codec
 from spark_mlx.generation.vocabulary import Vocabulary
@@ -73,6 +75,8 @@ class LMTraining:
             for linear in (layer.self_attn.o_proj, layer.mlp.down_proj):
                 linear.weight = linear.weight / math.sqrt(2 * len(self.lm.layers))
         self.lm.train()
+        if mx.default_device().type == mx.cpu:
+            accelerate(self.lm)
         self.optimiser = optim.AdamW(1e-3, betas=[0.9, 0.95], weight_decay=0, bias_correction=True)
         self.average: Tree = self.lm.parameters()
         self.step = self.epoch = self.place = self.tokens = 0
@@ -165,7 +169,8 @@ def encoded(corpus: Path, folder: Path, model: Path, config: ModelConfig, split:
         codes = folder / sound.name
         if not codes.exists():
             print(f"encoding {sound.name}", file=sys.stderr, flush=True)
-            codec = codec or Codec.load(model, config)
+            backend = backends.choose()
+            codec = codec or Codec.load(model, config, backend.accelerate, backend.new_stream())
             sequences.encode(codec, sound, codes)
         made.append(codes)
     return made

@@ -14,7 +14,7 @@ import mlx.core as mx
 
 from spark_mlx.audio.playback import portaudio
 from spark_mlx.backends.cpu import native
-from spark_mlx.checkpoints import hub, quantization
+from spark_mlx.checkpoints import hub
 from spark_mlx.cli import voice
 from spark_mlx.cli.models import load_model
 from spark_mlx.cli.printing import visible
@@ -90,7 +90,7 @@ def _model(args: argparse.Namespace) -> Finding:
     except SparkError as error:
         return Finding("model", False, str(error))
     stored = f"{tts.config.quantize} bit" if tts.config.quantize else tts.config.dtype
-    computed = quantization.describe(tts.lm)
+    computed = f"{tts.lm.computes_in}, {tts.backend.name} backend"
     return Finding("model", True, f"{folder}, stored in {stored}, computes in {computed}")
 
 

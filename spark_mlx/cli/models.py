@@ -6,8 +6,7 @@ import argparse
 import contextlib
 import sys
 
-from spark_mlx import paths
-from spark_mlx.backends.cpu import ops
+from spark_mlx import backends, paths
 from spark_mlx.checkpoints import hub
 from spark_mlx.convert import published
 from spark_mlx.tts import SparkTTS, load
@@ -42,8 +41,10 @@ AUTO_QUANTIZE = (
 
 
 def download(args: argparse.Namespace) -> int:
-    bits = {"8": 8, "4": 4, "none": None, "auto": 8 if ops.in_use() else None}[args.quantize]
-    if args.quantize == "auto" and bits is not None:
+    chosen = {"8": 8, "4": 4, "none": None}
+    auto = args.quantize == "auto"
+    bits = backends.choose().default_bits if auto else chosen[args.quantize]
+    if auto and bits is not None:
         print(AUTO_QUANTIZE, file=sys.stderr)
     folder = published.download(
         dtype=args.dtype,

@@ -178,18 +178,14 @@ def run(
     measure("clone", clip, "s", bench.clone)
     measure("clone_transcript", f"{clip} with transcript", "s", bench.clone_with_transcript)
     note("peak_memory_cloning", "peak memory, cloning too", "GB", peak_memory() / 1e9)
-    dtype = str(tts.lm.norm.weight.dtype).removeprefix("mlx.core.")
-    return Results(
-        machine(), model, dtype, tts.config.quantize, work, tuple(measured), mlx_memory()
-    )
+    quantized = tts.config.quantize
+    return Results(machine(), model, tts.lm.dtype, quantized, work, tuple(measured), mlx_memory())
 
 
 def _loaded(load: Callable[[], SparkTTS]) -> tuple[SparkTTS, float]:
     """The model, with the weights that speaking needs in memory, and the seconds it took."""
     start = time.perf_counter()
     tts = load()
-    # Weights are read when first used: that belongs here and not to the first sentence.
-    mx.eval(tts.lm.parameters(), tts.codec.bicodec.parameters())
     return tts, time.perf_counter() - start
 
 
@@ -253,7 +249,7 @@ class _Bench:
         first = waited = heard = 0.0
         for _ in range(2):
             decoder = StreamDecoder(tts.codec, self.voice.global_tokens)
-            settled = decoder.follow(self._codes, ahead=tts.lm.in_any_thread)
+            settled = decoder.follow(tts.backend.prefetch(self._codes))
             for samples in itertools.chain(settled, map(StreamDecoder.finish, [decoder])):
                 if len(samples):
                     now = time.perf_counter() - start

@@ -15,13 +15,15 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
-from spark_mlx.backends.cpu import native
+from spark_mlx import backends
+from spark_mlx.backends import Backend
 from spark_mlx.checkpoints.model_config import Fingerprints, ModelConfig
-from spark_mlx.checkpoints.quantization import DTYPES, quantize, settle
+from spark_mlx.checkpoints.quantization import DTYPES, convert_dtype, quantize
 from spark_mlx.codec import Codec
 from spark_mlx.diagnostics.random_tokenizer import FIRST_ADDED, added_tokens, byte_tokenizer
 from spark_mlx.diagnostics.random_weights import fill
 from spark_mlx.errors import ConfigError
+from spark_mlx.generation.language_model import LanguageModel
 from spark_mlx.generation.vocabulary import Vocabulary
 from spark_mlx.model.bicodec.bicodec import BiCodec
 from spark_mlx.model.bicodec.feature_encoder import EncoderConfig
@@ -180,18 +182,22 @@ def random_tts(
         raise ConfigError(f"a random model is {' or '.join(SHAPES)}, not {shape}")
     if dtype not in DTYPES:
         raise ConfigError(f"the model computes in {' or '.join(DTYPES)}, not {dtype}")
-    native.start()
+    backend = backends.choose()
     config = dataclasses.replace(SHAPES[shape], dtype=dtype, quantize=quantize)
     # The largest first: what its making leaves free serves the others.
-    lm = _random_lm(config)
-    bicodec = _filled(BiCodec(config.bicodec))
+    with backend.new_stream():
+        lm = _random_lm(config, backend)
+    computing = backend.new_stream()
+    with computing:
+        bicodec = _filled(BiCodec(config.bicodec), backend)
 
     def open_semantic_encoder() -> SemanticEncoder:
-        return _filled(SemanticEncoder(config.wav2vec2, config.encoder, config.quantizer))
+        encoder = SemanticEncoder(config.wav2vec2, config.encoder, config.quantizer)
+        return _filled(encoder, backend)
 
-    codec = Codec(config, bicodec, open_semantic_encoder)
+    codec = Codec(config, bicodec, open_semantic_encoder, computing)
     vocabulary = Vocabulary(tokenizer_json(), codec.global_codes, codec.semantic_codes)
-    return SparkTTS(config, vocabulary, lm, codec)
+    return SparkTTS(config, vocabulary, lm, codec, backend)
 
 
 def tokenizer_json() -> str:
@@ -200,17 +206,20 @@ def tokenizer_json() -> str:
     return byte_tokenizer(added_tokens(FIRST_ADDED, *codes))
 
 
-def _random_lm(config: ModelConfig) -> Qwen2:
+def _random_lm(config: ModelConfig, backend: Backend) -> LanguageModel:
     lm = Qwen2(config.lm)
     fill(lm, "mlx", GAIN)
     # Nothing is computed yet: a quantised layer is never whole in memory beside the others.
     if config.quantize is not None:
         quantize(lm, config.quantize)
-    return _computed(settle(lm, config.dtype))
+    convert_dtype(lm, config.dtype)
+    lm.eval()
+    return backend.language_model(lm)
 
 
-def _filled(module: Module) -> Module:
+def _filled(module: Module, backend: Backend) -> Module:
     fill(module, "mlx", GAIN)
+    backend.accelerate(module)
     return _computed(module)
 
 

@@ -16,7 +16,8 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from spark_mlx.backends.cpu import native
+from spark_mlx import backends
+from spark_mlx.backends import Backend
 from spark_mlx.diagnostics.random_weights import fill
 from spark_mlx.model.bicodec.bicodec import BiCodec, BiCodecConfig
 from spark_mlx.model.bicodec.feature_encoder import EncoderConfig
@@ -84,7 +85,6 @@ class Check:
 
 def run() -> list[Check]:
     """Run the checks on the default device."""
-    native.start()
     computed = compute()
     with np.load(STORED) as stored:
         return [
@@ -98,10 +98,17 @@ def run() -> list[Check]:
 
 def compute() -> Results:
     """Run every stage of cloning and speaking on a second of a synthetic voice."""
+    backend = backends.choose()
+    with backend.new_stream():
+        return _compute(backend)
+
+
+def _compute(backend: Backend) -> Results:
     codec, lm = BiCodec(_BICODEC), Qwen2(_LM)
     encoder = SemanticEncoder(_WAV2VEC2, _ENCODER, _QUANTIZER)
     for module in (codec, encoder, lm):
         fill(module)
+        backend.accelerate(module)
     time = np.arange(16_000) / 16_000
     samples = mx.array((0.3 * np.sin(2 * np.pi * 140 * time) ** 3).astype(np.float32))[None]
     voice = mx.array([[7, 70, 33, 12]])

@@ -10,9 +10,9 @@ from typing import cast
 import mlx.core as mx
 
 from spark_mlx.generation.generate import Stage, generate
+from spark_mlx.generation.language_model import LanguageModel
 from spark_mlx.generation.sampling import Sampling
 from spark_mlx.generation.vocabulary import Vocabulary
-from spark_mlx.model.qwen2 import Qwen2
 from spark_mlx.voice import Attributes
 
 # Never spoken: it only gives the model something to imagine the voice with.
@@ -20,7 +20,7 @@ CREATION_TEXT = "The sun rises over the quiet hills, and a new day begins."
 
 
 def create(
-    lm: Qwen2,
+    lm: LanguageModel,
     vocabulary: Vocabulary,
     token_num: int,
     labels: tuple[str, str, str],

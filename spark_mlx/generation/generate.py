@@ -12,8 +12,8 @@ from typing import cast
 
 import mlx.core as mx
 
+from spark_mlx.generation.language_model import LanguageModel
 from spark_mlx.generation.sampling import MOST_DRAWS, Draws, Sampling
-from spark_mlx.model.qwen2 import Qwen2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,11 @@ class Stage:
 
 
 def generate(
-    lm: Qwen2, prompt: Sequence[int], stages: Sequence[Stage], sampling: Sampling, key: mx.array
+    lm: LanguageModel,
+    prompt: Sequence[int],
+    stages: Sequence[Stage],
+    sampling: Sampling,
+    key: mx.array,
 ) -> Iterator[int]:
     """Yields every id that is drawn, the end included; forced ids are not yielded.
 
@@ -73,7 +77,7 @@ def generate(
 
 
 def generate_batch(
-    lm: Qwen2,
+    lm: LanguageModel,
     prompts: Sequence[Sequence[int]],
     stages: Sequence[Stage],
     sampling: Sampling,

@@ -1,110 +1,54 @@
-"""Threads that use MLX: how two work at once, and how one ends.
+"""Iterate in a background thread, prefetching without bound.
 
-MLX ties what it has begun to the thread that began it, so a thread makes all that it needs itself.
+So ids are generated while earlier ones are decoded: the one is bound by memory and the other by
+arithmetic, and on two cores both at once take less time than one after the other. One thread
+serves the whole process and advances all open iterators in turn, for MLX keeps what it makes for a
+thread as long as the process lives.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
+import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from typing import Generic, TypeVar
-
-import mlx.core as mx
-
-from spark_mlx.backends.cpu import native
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+Item = TypeVar("Item", covariant=True)
+Context = contextlib.AbstractContextManager[None]
 
 
-def leave_mlx() -> None:
-    """Ends what MLX runs for the thread that calls, which ends next.
+class Prefetched(Protocol[Item]):
+    """An open iterator, used once:
 
-    Left to MLX, that would end at some time after the thread, when the process may be ending too:
-    "terminate called without an active exception".
-    """
-    mx.synchronize()
-    # Before 0.31.2 streams belong to no thread, and nothing is to be cleared.
-    clear = getattr(mx, "clear_streams", None)
-    if clear is not None:
-        clear()
-
-
-class Ahead(Generic[T]):
-    """What `make()` yields, made in another thread, however far ahead of whoever takes it.
-
-    So ids are written while earlier ones are decoded: the one is bound by memory and the other by
-    arithmetic, and on two cores both at once take less time than one after the other. Used once:
-
-        with Ahead(make) as items:
-            for item in items:
-                with items.sharing():
-                    ...
-
-    It ends the thread after the item that is being made. An error of the thread is raised where
-    items are taken, after those from before.
-
-    Args:
-        make: called in the thread, with all of MLX that it needs begun there; arrays that it is
-            given have to be evaluated.
+    with prefetched as items:
+        for item in items:
+            with items.sharing():
+                ...
     """
 
-    def __init__(self, make: Callable[[], Iterator[T]]) -> None:
-        self._make = make
-        self._ready: SimpleQueue[_Item[T] | _End] = SimpleQueue()
-        self._enough = False
-        self._go = threading.Event()
-        self._go.set()
-        self._thread = threading.Thread(target=self._run, name="spark-mlx ids", daemon=True)
+    def __enter__(self) -> Prefetched[Item]: ...
 
-    def __enter__(self) -> Ahead[T]:
-        self._thread.start()
-        return self
+    def __exit__(self, *error: object) -> None: ...
 
-    def __exit__(self, *error: object) -> None:
-        self._enough = True
-        self._go.set()
-        self._thread.join()
+    def __iter__(self) -> Iterator[Item]: ...
 
-    def __iter__(self) -> Iterator[T]:
-        while isinstance(ready := self._ready.get(), _Item):
-            yield ready.item
-        if ready.error is not None:
-            raise ready.error
+    def sharing(self) -> Context:
+        """Compute beside the making of items."""
+        ...
 
-    def sharing(self) -> contextlib.AbstractContextManager[None]:
-        """What is computed within has a core of its own, the thread has the others."""
-        return native.reserve_core()
-
-    @contextlib.contextmanager
-    def holding(self) -> Iterator[None]:
-        """What is computed within has all cores: the thread waits."""
-        self._go.clear()
-        try:
-            yield
-        finally:
-            self._go.set()
-
-    def _run(self) -> None:
-        error: BaseException | None = None
-        try:
-            for item in self._make():
-                self._ready.put(_Item(item))
-                self._go.wait()
-                if self._enough:
-                    break
-        except BaseException as caught:
-            error = caught
-        finally:
-            # First this, so that nobody who knows of the end finds MLX running still.
-            leave_mlx()
-            self._ready.put(_End(error))
+    def holding(self) -> Context:
+        """Compute with no item being made meanwhile, but the one that was begun."""
+        ...
 
 
 class InTurn(Generic[T]):
-    """What `make()` yields, each item made when it is asked for, where `Ahead` cannot be used."""
+    """Make each item when it is asked for, in the thread that asks."""
 
     def __init__(self, make: Callable[[], Iterator[T]]) -> None:
         self._make = make
@@ -118,11 +62,137 @@ class InTurn(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return self._make()
 
-    def sharing(self) -> contextlib.AbstractContextManager[None]:
+    def sharing(self) -> Context:
         return contextlib.nullcontext()
 
-    def holding(self) -> contextlib.AbstractContextManager[None]:
+    def holding(self) -> Context:
         return contextlib.nullcontext()
+
+
+class Prefetch(Generic[T]):
+    """Make items in the background thread.
+
+    Leaving the context ends it after the item that is being made. An error is raised where items
+    are taken, after those from before.
+
+    Args:
+        make: called in the background thread; arrays that it is given have to be evaluated.
+        reserve_core: what `sharing` enters, to compute on a core that the thread leaves free.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Iterator[T]],
+        reserve_core: Callable[[], Context] = contextlib.nullcontext,
+    ) -> None:
+        self._make = make
+        self._reserve_core = reserve_core
+        self._ready: SimpleQueue[_Item[T] | _End] = SimpleQueue()
+        self._iterator: Iterator[T] | None = None
+        self.abandoned = False
+
+    def __enter__(self) -> Prefetch[T]:
+        _thread.add(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.abandoned = True  # seen before the next item, which is not waited for
+
+    def __iter__(self) -> Iterator[T]:
+        while isinstance(ready := self._ready.get(), _Item):
+            yield ready.item
+        if ready.error is not None:
+            raise ready.error
+
+    def sharing(self) -> Context:
+        return self._reserve_core()
+
+    def holding(self) -> Context:
+        return _thread.holding()
+
+    def advance(self) -> bool:
+        """Make one item, in the background thread. Returns whether there may be another."""
+        error: BaseException | None = None
+        if not self.abandoned:
+            try:
+                if self._iterator is None:
+                    self._iterator = self._make()
+                self._ready.put(_Item(next(self._iterator)))
+                return True
+            except StopIteration:
+                pass
+            except BaseException as caught:  # not lost: raised where items are taken
+                error = caught
+        self._iterator = None
+        self._ready.put(_End(error))
+        return False
+
+
+class _Thread:
+    """The one background thread of a process, begun when it is first needed."""
+
+    def __init__(self) -> None:
+        # Entered again by one thread when it collects garbage within: an iterator nobody took.
+        self._changed = threading.Condition(threading.RLock())
+        self._open: deque[Prefetch[Any]] = deque()
+        self._holds = 0
+        self._ending = False
+        self._thread: threading.Thread | None = None
+
+    def add(self, prefetch: Prefetch[Any]) -> None:
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="spark-mlx generation", daemon=True
+                )
+                self._thread.start()
+            self._open.append(prefetch)
+            self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        with self._changed:
+            self._holds += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._holds -= 1
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """End the thread after its item, so that nothing is computed while the process ends."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ending or (self._open and not self._holds))
+                if self._ending:
+                    return
+                prefetch = self._open.popleft()
+            if prefetch.advance():
+                with self._changed:
+                    self._open.append(prefetch)
+            del prefetch
+
+
+_thread = _Thread()
+
+
+def _begin_anew() -> None:
+    """A forked child has none of its parent's threads."""
+    global _thread
+    _thread = _Thread()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+atexit.register(lambda: _thread.end())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ It holds what saying a text whole and streaming it have in common.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -12,10 +13,12 @@ import mlx.core as mx
 from spark_mlx.codec import Codec
 from spark_mlx.generation import checks
 from spark_mlx.generation.checks import ATTEMPTS
+from spark_mlx.generation.compute_stream import ComputeStream
 from spark_mlx.generation.generate import Stage
+from spark_mlx.generation.language_model import LanguageModel
+from spark_mlx.generation.prefetch import Prefetched
 from spark_mlx.generation.sampling import Sampling
 from spark_mlx.generation.vocabulary import Vocabulary
-from spark_mlx.model.qwen2 import Qwen2
 from spark_mlx.text import halves
 from spark_mlx.voice import Voice
 
@@ -51,9 +54,11 @@ class SpeechRequest:
     Attributes:
         tokens_per_second: semantic tokens to a second of speech.
         seed: another seed, another reading.
+        computing: entered for each step of the language model.
+        prefetch: makes ids while earlier ones are decoded, where that gains time.
     """
 
-    lm: Qwen2
+    lm: LanguageModel
     codec: Codec
     vocabulary: Vocabulary
     sample_rate: int
@@ -61,6 +66,8 @@ class SpeechRequest:
     voice: Voice
     sampling: Sampling
     seed: int
+    computing: ComputeStream
+    prefetch: Callable[[Callable[[], Iterator[int]]], Prefetched[int]]
 
     def prompt(self, words: Utterance) -> list[int]:
         """Return the ids that ask for an utterance in the voice."""

@@ -9,14 +9,14 @@ docs/streaming.md shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from spark_mlx.audio.files import Samples
 from spark_mlx.codec import Codec, Tokens
 from spark_mlx.errors import ConfigError
-from spark_mlx.generation.prefetch import Ahead, InTurn
+from spark_mlx.generation.prefetch import Prefetched
 
 # Codes: the first stretch is short, so that sound starts at once; each next one is half as long
 # again, so that little is decoded twice.
@@ -55,13 +55,9 @@ class StreamDecoder:
         self._stretch = min(LONGEST_STRETCH, self._stretch * GROWTH)
         return self._decode(self._done + ready)
 
-    def follow(self, write: Callable[[], Iterator[int]], ahead: bool) -> Iterator[Samples]:
-        """Pushes the codes that `write()` yields; gives samples as they are settled.
-
-        Args:
-            ahead: whether codes are written in another thread while earlier ones become sound.
-        """
-        with (Ahead if ahead else InTurn)(write) as codes:
+    def follow(self, prefetched: Prefetched[int]) -> Iterator[Samples]:
+        """Push codes as they are made; give samples as they are settled."""
+        with prefetched as codes:
             for code in codes:
                 # The first sound is waited for; what follows need only be there in time.
                 with codes.sharing() if self._done else codes.holding():

@@ -150,19 +150,19 @@ def _answer(
     """Write one answer and decode it meanwhile."""
     decoder = StreamDecoder(request.codec, request.voice.global_tokens, look_ahead)
     prompt, stage = request.prompt(words), request.stage(words)
-    mx.eval(key)  # another thread may not go on with what this one has only begun
     ended = False
 
     def write() -> Iterator[int]:
         nonlocal ended
-        for id_ in generate(request.lm, prompt, [stage], request.sampling, key):
+        ids = generate(request.lm, prompt, [stage], request.sampling, key)
+        for id_ in request.computing.iterate(ids):
             if id_ == stage.end:
                 ended = True
             if ended or stop.is_set():
                 return
             yield from request.vocabulary.semantic.codes([id_])
 
-    for samples in decoder.follow(write, ahead=request.lm.in_any_thread):
+    for samples in decoder.follow(request.prefetch(write)):
         if stop.is_set():
             return
         yield samples, ""

@@ -136,10 +136,11 @@ def _answer(
     prompts = [request.prompt(words) for words in batch]
     keys = [request.key(words, attempt) for words in batch]
     answers: list[list[int]] = [[] for _ in batch]
-    for stream, id_ in generate_batch(request.lm, prompts, stages, request.sampling, keys):
-        if stop is not None and stop.is_set():
-            break
-        answers[stream].append(id_)
+    with request.computing:
+        for stream, id_ in generate_batch(request.lm, prompts, stages, request.sampling, keys):
+            if stop is not None and stop.is_set():
+                break
+            answers[stream].append(id_)
     return answers
 
 

@@ -1,18 +1,21 @@
-"""The layers that a CPU computes in a way of its own; sequences are (batch, time, channels).
+"""The leaves that BiCodec, wav2vec2 and Qwen2 share; sequences are (batch, time, channels).
 
-Metal and CUDA have kernels for them in MLX; for a CPU there is `spark_mlx.cpu`.
+Each is a module of its own, so that a backend can put another in its place.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import mlx.core as mx
 import mlx.nn as nn
 
-from spark_mlx.backends.cpu import ops
+# What a query may attend to: all keys (None), those up to its own ("causal": the last query sees
+# all keys, each one before it one key less), or an array that broadcasts to (B, heads, T, S): true
+# where it may, or numbers to be added to the scores.
+Mask = mx.array | Literal["causal"] | None
 
 # The first and the last frame of a stretch, both included.
 Reach = tuple[int, int]
@@ -65,8 +68,6 @@ class Conv1d(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         sizes = (self.stride, self.padding, self.dilation, self.groups)
-        if ops.in_use():
-            return ops.conv1d(x, self.weight, self.bias, *sizes, training=self.training)
         return mx.conv1d(x, self.weight, *sizes) + self.bias
 
     def reach(self, low: int, high: int) -> Reach:
@@ -106,13 +107,13 @@ class ConvTranspose1d(nn.Module):
         self.groups = groups
 
     def __call__(self, x: mx.array) -> mx.array:
-        sizes = (self.stride, self.padding)
-        if ops.in_use():
-            return ops.conv_transpose1d(
-                x, self.weight, self.bias, *sizes, self.output_padding, self.groups
-            )
         y = mx.conv_transpose1d(
-            x, self.weight, *sizes, output_padding=self.output_padding, groups=self.groups
+            x,
+            self.weight,
+            self.stride,
+            self.padding,
+            output_padding=self.output_padding,
+            groups=self.groups,
         )
         return y + self.bias
 
@@ -125,14 +126,14 @@ class GELU(nn.Module):
     """x · Φ(x), the exact form."""
 
     def __call__(self, x: mx.array) -> mx.array:
-        return ops.gelu(x) if ops.in_use() else nn.gelu(x)
+        return nn.gelu(x)
 
 
 class SiLU(nn.Module):
     """x · σ(x)."""
 
     def __call__(self, x: mx.array) -> mx.array:
-        return ops.silu(x, self.training) if ops.in_use() else nn.silu(x)
+        return nn.silu(x)
 
 
 class Snake(nn.Module):
@@ -147,40 +148,39 @@ class Snake(nn.Module):
         self.alpha = mx.ones((channels,))
 
     def __call__(self, x: mx.array) -> mx.array:
-        if ops.in_use():
-            return ops.snake(x, self.alpha)
         return x + mx.square(mx.sin(self.alpha * x)) / (self.alpha + 1e-9)
 
 
-class RotaryPositions:
-    """Turns pairs of channels by an angle that grows with the position (Su et al., 2021).
-
-    One object serves all layers of a model.
-    """
+class RotaryEmbedding(nn.Module):
+    """Rotates pairs of channels by an angle that grows with the position (Su et al., 2021)."""
 
     def __init__(self, head_dim: int, base: float) -> None:
-        self._head_dim = head_dim
-        self._base = base
-        self._turns = ops.Turns(head_dim, base)
+        super().__init__()
+        self.head_dim = head_dim
+        self.base = base
 
     def __call__(self, x: mx.array, position: int) -> mx.array:
         """x (B, heads, T, head_dim), its first token at `position` → the same shape."""
-        if ops.in_use():
-            return self._turns(x, position)
         return mx.fast.rope(
-            x, self._head_dim, traditional=False, base=self._base, scale=1.0, offset=position
+            x, self.head_dim, traditional=False, base=self.base, scale=1.0, offset=position
         )
 
 
-def attend(
-    queries: mx.array, keys: mx.array, values: mx.array, scale: float, causal: bool = False
-) -> mx.array:
-    """Attention for many queries: (B, heads, T, head_dim) → the same shape.
+class ScaledDotProductAttention(nn.Module):
+    """Attention of queries to keys, without the projections around it."""
 
-    Keys and values may have fewer heads, each shared by several of the queries'. If `causal`, the
-    last query sees all keys, and each one before it one key less.
-    """
-    if ops.in_use():
-        return ops.attend(queries, keys, values, scale, causal)
-    mask = "causal" if causal else None
-    return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
+    def __init__(self, head_dim: int) -> None:
+        super().__init__()
+        self.scale = head_dim**-0.5
+
+    def __call__(
+        self, queries: mx.array, keys: mx.array, values: mx.array, mask: Mask = None
+    ) -> mx.array:
+        """Queries (B, heads, T, head_dim) → the same shape.
+
+        Keys and values (B, kv_heads, S, head_dim) may have fewer heads, each shared by several of
+        the queries'.
+        """
+        return mx.fast.scaled_dot_product_attention(
+            queries, keys, values, scale=self.scale, mask=mask
+        )

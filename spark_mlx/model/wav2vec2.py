@@ -16,7 +16,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from spark_mlx.model.config import Config
-from spark_mlx.model.layers import GELU, Conv1d, attend
+from spark_mlx.model.layers import GELU, Conv1d, ScaledDotProductAttention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,18 +103,15 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(dim, dim)
         self.v_proj = nn.Linear(dim, dim)
         self.out_proj = nn.Linear(dim, dim)
+        self.attend = ScaledDotProductAttention(dim // heads)
         self._heads = heads
-        self._scale = (dim // heads) ** -0.5
 
     def __call__(self, x: mx.array) -> mx.array:
         def split_heads(y: mx.array) -> mx.array:
             return y.reshape(*x.shape[:2], self._heads, -1).transpose(0, 2, 1, 3)
 
-        out = attend(
-            split_heads(self.q_proj(x)),
-            split_heads(self.k_proj(x)),
-            split_heads(self.v_proj(x)),
-            self._scale,
+        out = self.attend(
+            split_heads(self.q_proj(x)), split_heads(self.k_proj(x)), split_heads(self.v_proj(x))
         )
         return self.out_proj(out.transpose(0, 2, 1, 3).reshape(x.shape))
 

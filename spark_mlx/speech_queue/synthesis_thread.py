@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 
 from spark_mlx import voices
 from spark_mlx.errors import SparkError
-from spark_mlx.generation.prefetch import leave_mlx
 from spark_mlx.speech import Chunk
 from spark_mlx.speech_queue.job import SpeechJob
 from spark_mlx.speech_queue.queue import UtteranceQueue
@@ -60,7 +59,6 @@ class SynthesisThread:
             self._work()
         finally:
             self._running.clear()  # so that the iterators end in this thread
-            leave_mlx()
 
     def _work(self) -> None:
         begun = time.perf_counter()
