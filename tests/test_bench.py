@@ -95,14 +95,14 @@ def test_random_model_is_the_same_every_time(random: SparkTTS) -> None:
 
 def test_random_model_is_for_use_and_not_for_training(random: SparkTTS) -> None:
     # As a loaded one is: training does without the fastest layers.
-    parts = (random.lm, random.codec.bicodec, random.codec.semantic_encoder)
+    parts = (random.codec.bicodec, random.codec.semantic_encoder)
     assert not any(layer.training for part in parts for layer in part.modules())
 
 
 def test_random_model_in_other_precisions() -> None:
     tts = random_tts("tiny", dtype="bfloat16", quantize=8)
     assert tts.lm.dtype == "bfloat16"
-    assert tts.lm.embed_tokens.bits == 8
+    assert tts.lm.model.embed_tokens.bits == 8
     assert (tts.config.dtype, tts.config.quantize) == ("bfloat16", 8)
 
 

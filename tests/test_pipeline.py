@@ -186,7 +186,6 @@ def test_texts_that_cannot_be_spoken(tts: SparkTTS, voice: Voice, text: str) -> 
         tts.say(text, voice=voice)
 
 
-@on_each_backend
 def test_pieces_together_give_what_they_give_alone(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
