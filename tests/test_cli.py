@@ -186,6 +186,22 @@ def test_help_carries_an_example(spark: Command, command: list[str]) -> None:
     assert f"spark-mlx {' '.join(command)}" in text.partition("example:")[2]
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("spark-mlx vo", {"voice"}), ("spark-mlx doctor --js", {"--json"})],
+)
+def test_completion(spark: Command, tmp_path: Path, line: str, expected: set[str]) -> None:
+    answers = tmp_path / "answers"
+    spark(
+        _ARGCOMPLETE="1",
+        _ARGCOMPLETE_IFS="\n",
+        _ARGCOMPLETE_STDOUT_FILENAME=str(answers),
+        COMP_LINE=line,
+        COMP_POINT=str(len(line)),
+    )
+    assert set(answers.read_text().split()) == expected
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys, spark_mlx.cli; spark_mlx.cli.build_parser(); print(*sys.modules)"
     loaded = subprocess.run(

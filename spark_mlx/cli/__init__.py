@@ -19,7 +19,12 @@ from spark_mlx.errors import SparkError, UsageError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions of a line
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    args = parser.parse_args(argv)
     if args.debug:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     try:
