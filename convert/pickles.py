@@ -1,8 +1,9 @@
-"""Finds the tensors in a file that torch.save wrote, without torch and without running anything.
+"""Find the tensors in a file that torch.save wrote, without torch and without running anything.
 
 A pickle is a program: loading one with `pickle.load` calls whatever functions it names. Here it may
 name an ordered dictionary, torch's two functions that put a tensor together, and torch's storage
-classes, and all of these are stand-ins that only note numbers. Anything else is an error.
+classes, and all of these are stand-ins that only note numbers. Anything else is an error. Its
+opcodes are scanned before it is loaded: see `pickle_scan`.
 
 Both layouts are read: the zip of torch 1.6 and later, and the row of pickles before it. The values
 stay where they are; a `Record` says where.
@@ -12,6 +13,8 @@ Source: `torch/serialization.py` describes both layouts.
 
 from __future__ import annotations
 
+import io
+import math
 import pickle
 import struct
 import zipfile
@@ -21,13 +24,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from spark_mlx.convert import pickle_scan
 from spark_mlx.convert.records import ELEMENTS, Record, span
 from spark_mlx.errors import ModelError
+from spark_mlx.model.config import shown
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 # The pickle names tensors and nothing more: one that is larger is not a checkpoint.
 _MAX_PICKLE = 64 * 2**20
+_MAX_NAME = 500  # characters
+_MAX_AXES = 8
+_MAX_NUMBER = 2**48  # of elements
 
 _STORAGE_DTYPES = {
     "DoubleStorage": "F64",
@@ -67,8 +75,8 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
-# What a damaged or hostile pickle may raise while it is read, besides ModelError. MemoryError and
-# OverflowError come from lengths that the file only claims.
+# Errors of damaged or hostile pickles, besides ModelError. MemoryError and OverflowError come from
+# lengths that the file only claims.
 _DAMAGE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -103,7 +111,7 @@ def read_records(path: Path) -> dict[str, Record]:
             raise ModelError(f"{path} holds a {type(state).__name__}, not a table of tensors")
         return {name: _record(path, name, tensor, offsets, size) for name, tensor in state.items()}
     except _DAMAGE as error:
-        detail = str(error) or type(error).__name__
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
             f"{path} is damaged or no torch checkpoint ({detail}); copy or download it again"
         ) from error
@@ -121,7 +129,7 @@ def _read_zip(path: Path, file: BinaryIO) -> tuple[object, dict[str, int]]:
         if entries[found[0]].file_size > _MAX_PICKLE:
             raise ModelError(f"{path}: {found[0]} is too large to be a table of tensors")
         with archive.open(found[0]) as stream:
-            state = _Unpickler(stream, path).load()
+            state = _load(io.BytesIO(stream.read(_MAX_PICKLE)), path)[0]
     folder = found[0].removesuffix("data.pkl") + "data/"
     offsets = {}
     for name, info in entries.items():
@@ -137,19 +145,21 @@ def _read_zip(path: Path, file: BinaryIO) -> tuple[object, dict[str, int]]:
 
 def _read_legacy(path: Path, file: BinaryIO) -> tuple[object, dict[str, int]]:
     """The same for a row of pickles: magic number, protocol, system, object, storage keys."""
-    if _Unpickler(file, path).load() != _LEGACY_MAGIC:
+    if _load(file, path)[0] != _LEGACY_MAGIC:
         raise ModelError(f"{path} is a pickle, but not one that torch.save writes")
-    protocol = _Unpickler(file, path).load()
-    system = _Unpickler(file, path).load()
+    protocol: Any = _load(file, path)[0]
+    system: Any = _load(file, path)[0]
     if protocol != _LEGACY_PROTOCOL or not system["little_endian"]:
         raise ModelError(f"{path} was saved in a form of torch.save that is not known here")
-    unpickler = _Unpickler(file, path)
-    state = unpickler.load()
-    offsets = {}
-    for key in _Unpickler(file, path).load():
+    state, storages = _load(file, path)
+    offsets: dict[str, int] = {}
+    keys: Any = _load(file, path)[0]
+    for key in keys:
+        if not isinstance(key, str) or key in offsets:
+            raise pickle.UnpicklingError("a key of a storage that is no text, or comes twice")
         # Each storage: its number of elements in eight bytes, then the elements.
         (count,) = struct.unpack("<q", file.read(8))
-        storage = unpickler.storages[key]
+        storage = storages[key]
         if count != storage.elements:
             raise ModelError(f"{path}: storage {key} has {count} numbers, not {storage.elements}")
         offsets[key] = file.tell()
@@ -157,18 +167,49 @@ def _read_legacy(path: Path, file: BinaryIO) -> tuple[object, dict[str, int]]:
     return state, offsets
 
 
+def _load(file: BinaryIO, path: Path) -> tuple[object, dict[str, _Storage]]:
+    """Scan and load one pickle; the object, and the storages that it names."""
+    start = file.tell()
+    pickle_scan.scan(_Limited(file))
+    file.seek(start)
+    unpickler = _Unpickler(file, path)
+    return unpickler.load(), unpickler.storages
+
+
+class _Limited:
+    """The next `_MAX_PICKLE` bytes of a file, with the two methods that the scan reads by."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = _MAX_PICKLE
+
+    def read(self, size: int) -> bytes:
+        return self._count(self._file.read(min(max(size, 0), self._left)))
+
+    def readline(self) -> bytes:
+        return self._count(self._file.readline(self._left))
+
+    def _count(self, data: bytes) -> bytes:
+        self._left -= len(data)
+        return data
+
+
 def _record(
     path: Path, name: object, tensor: object, offsets: Mapping[str, int], file_size: int
 ) -> Record:
     """Checks that a tensor lies inside its storage and the file."""
     if not isinstance(name, str) or not isinstance(tensor, _Tensor):
-        raise ModelError(f"{path}: {name!r} is a {type(tensor).__name__}, not a tensor")
+        raise ModelError(f"{path}: {shown(name)} is a {type(tensor).__name__}, not a tensor")
+    if len(name) > _MAX_NAME:
+        raise ModelError(f"{path}: {shown(name)} is too long for the name of a tensor")
     storage, size = tensor.storage, ELEMENTS[tensor.storage.dtype].itemsize
     numbers = (tensor.offset, *tensor.shape, *tensor.strides)
     if len(tensor.shape) != len(tensor.strides) or min(numbers) < 0:
-        raise ModelError(f"{path}: {name} has an impossible shape, {tensor.shape}")
+        raise ModelError(f"{path}: {name} has an impossible shape, {shown(tensor.shape)}")
     if tensor.offset + span(tensor.shape, tensor.strides) > storage.elements:
         raise ModelError(f"{path}: {name} reaches beyond the numbers stored for it")
+    if math.prod(tensor.shape) > storage.elements:
+        raise ModelError(f"{path}: {name} repeats numbers, so it is larger than what is stored")
     if storage.key not in offsets or offsets[storage.key] + storage.elements * size > file_size:
         raise ModelError(f"{path} ends before the numbers of {name}; copy or download it again")
     start = offsets[storage.key] + tensor.offset * size
@@ -185,7 +226,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+            return lambda: OrderedDict()  # with arguments it would hash what they hold
         # A pickle may set attributes on what it is given, so each of these is made anew.
         if module == "torch" and name in _STORAGE_DTYPES:
             return _StorageClass(_STORAGE_DTYPES[name])
@@ -194,7 +235,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda tensor, *_: tensor
         raise ModelError(
-            f"{self._path} names {module}.{name}, which no table of tensors needs; "
+            f"{self._path} names {f'{module}.{name}'[:200]}, which no table of tensors needs; "
             "it is refused, because loading it could run a program"
         )
 
@@ -202,9 +243,11 @@ class _Unpickler(pickle.Unpickler):
         """("storage", class, key, device, elements[, view]): torch's name for a storage."""
         kind, storage_class, key, _device, elements, *view = identifier
         if kind != "storage" or not isinstance(storage_class, _StorageClass) or any(view):
-            raise pickle.UnpicklingError(f"unknown storage {identifier!r}")
-        if not isinstance(elements, int) or elements < 0:
-            raise pickle.UnpicklingError(f"a storage of {elements!r} numbers")
+            raise pickle.UnpicklingError(f"unknown storage {shown(identifier)}")
+        if not isinstance(key, str | int) or len(f"{key}") > _MAX_NAME:
+            raise pickle.UnpicklingError(f"a storage called {shown(key)}")
+        if not isinstance(elements, int) or not 0 <= elements < _MAX_NUMBER:
+            raise pickle.UnpicklingError(f"a storage of {shown(elements)} numbers")
         storage = _Storage(storage_class.dtype, str(key), elements)
         self.storages[storage.key] = storage
         return storage
@@ -213,11 +256,15 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(storage: object, offset: object, shape: object, strides: object, *_: object) -> _Tensor:
     """torch._utils._rebuild_tensor_v2; what follows the strides concerns gradients."""
     if not isinstance(storage, _Storage) or not isinstance(offset, int):
-        raise pickle.UnpicklingError(f"a tensor at {offset!r} of {storage!r}")
+        raise pickle.UnpicklingError(f"a tensor at {shown(offset)} of {shown(storage)}")
+    if abs(offset) > _MAX_NUMBER:
+        raise pickle.UnpicklingError("a tensor beyond the end of any file")
     return _Tensor(storage, offset, _integers(shape), _integers(strides))
 
 
 def _integers(values: object) -> tuple[int, ...]:
     if not isinstance(values, tuple) or not all(isinstance(value, int) for value in values):
-        raise pickle.UnpicklingError(f"{values!r} is no shape")
+        raise pickle.UnpicklingError(f"{shown(values)} is no shape")
+    if len(values) > _MAX_AXES or any(abs(value) > _MAX_NUMBER for value in values):
+        raise pickle.UnpicklingError("a shape with too many axes or numbers")
     return values

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import resource
 import struct
 import sys
+import time
 import types
 import zipfile
 from collections import OrderedDict
@@ -291,3 +293,55 @@ def test_other_zip(tmp_path: Path) -> None:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(ModelError, match="not one that torch"):
         read_records(path)
+
+
+TUPLES = b")" + b"2\x86" * 60  # () doubled sixty times over: (t, t) of (t, t) of …
+DEEP = b")" + b"\x85" * 500_000
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02}" + TUPLES + b"K\x01s.",
+        b"\x80\x02}(" + TUPLES + b"K\x01u.",
+        b"\x80\x02(" + TUPLES + b"K\x01d.",
+        b"\x80\x02}" + DEEP + b"K\x01s.",
+        b"\x80\x02ccollections\nOrderedDict\n]]" + TUPLES + b"aNaa\x85R.",  # the key of a pair
+        b"\x80\x02" + TUPLES + b"Q.",
+        b"\x80\x02" + DEEP + b"Q.",
+        b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+        + TUPLES
+        + b"X\x00\x00\x00\x00K\x01tQ.",
+        b"\x80\x02}r\xff\xff\xff\x7f.",  # an index of the memo that takes gigabytes
+        b"\x80\x02}p999999999\n.",
+        b"\x80\x04\x8f(" + TUPLES + b"\x90.",  # a set
+        b"\x80\x02c" + b"m" * 5_000_000 + b"\n" + b"n" * 5_000_000 + b"\n.",
+        b"\x80\x02(X\x40\x42\x0f\x00" + b"x" * 1_000_000 + b"tQ.",
+        b"\x80\x02}X\x40\x42\x0f\x00" + b"x" * 1_000_000 + b"K\x01s.",
+        b"\x80\x02\x8b\x40\x42\x0f\x00" + b"\x7f" * 1_000_000 + b"Q.",  # a number of megabytes
+        b"\x80\x02" + b"N0" * 300_000 + b"N.",
+        b"\x80\x02" + b"(" * 100_000 + b"t" * 100_000 + b".",
+    ],
+)
+def test_programs_that_take_for_ever_are_refused(tmp_path: Path, program: bytes) -> None:
+    path = tmp_path / "weights.bin"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+    for data in (path.read_bytes(), program):
+        path.write_bytes(data)
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        begun = time.process_time()
+        with pytest.raises(ModelError) as caught:
+            read_records(path)
+        assert time.process_time() - begun < 5
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most
+        assert grown * (1 if sys.platform == "darwin" else 1024) < 500e6
+        assert len(str(caught.value)) < 1000
+        assert "\n" not in str(caught.value)
+
+
+@both
+def test_strides_do_not_multiply_what_is_stored(tmp_path: Path, write: Write) -> None:
+    repeated = Tensor(Storage(MATRIX), (1000, 1000, 12), (0, 0, 1))
+    with pytest.raises(ModelError, match="repeats numbers"):
+        read_records(write(tmp_path / "weights.bin", {"weight": repeated}))
