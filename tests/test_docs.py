@@ -228,6 +228,12 @@ def test_files_named_in_prose_exist(page: Path) -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_the_picture_names_what_there_is() -> None:
+    picture = (ROOT / "docs" / "way-of-the-data.svg").read_text(encoding="utf-8")
+    for name in re.findall(r"[\w/]+(?:\.py|/(?=[<,)]))", picture):
+        assert list((ROOT / "spark_mlx").rglob(name.rstrip("/"))), name
+
+
 def test_the_source_tree_names_every_folder() -> None:
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     found = re.search(r"```text\n(spark_mlx/\n.*?)```", contributing, re.DOTALL)
