@@ -94,6 +94,53 @@ def test_subtitles_of_a_file(opened: list[Stand], tmp_path: Path) -> None:
     assert times(srt.read_text())[-1][1] == pytest.approx(soundfile.info(wav).duration, abs=1e-3)
 
 
+def test_subtitles_on_stdout(opened: list[Stand], capsys: Output, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    os.chdir(tmp_path / "here")
+    for output in ([], ["-o", str(tmp_path / "x.wav")]):
+        assert main(["say", TEXT, "--vtt", "-", *output]) == 0
+        out, _ = capsys.readouterr()
+        assert out.startswith("WEBVTT\n")
+        assert len(times(out)) == len(LINES)
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_aloud_is_the_reading_of_a_file(
+    opened: list[Stand], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several paragraphs, in parts, and with a text so short that it is said whole."""
+    text = "Hi.\n\nThe first paragraph is here. It has two sentences.\n\nAnd this is the last one."
+    assert main(["say", text]) == 0
+    aloud = np.concatenate(opened[0].blocks)
+    wav, parts = tmp_path / "x.wav", tmp_path / "parts.wav"
+    assert main(["say", text, "-o", str(wav)]) == 0
+    monkeypatch.setattr("spark_mlx.cli.say_outputs.LONGEST_TEXT", 40)
+    assert main(["say", text, "-o", str(parts)]) == 0
+    for path in (wav, parts):
+        samples, _ = soundfile.read(path, dtype="float32")
+        assert len(samples) == len(aloud)
+        # The look-ahead of what is played costs a little.
+        assert np.abs(samples - aloud).max() < 0.05 * np.abs(aloud).max()
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+
+
+def test_a_long_file_has_no_limit(
+    opened: list[Stand], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spark_mlx.cli.say_outputs.LONGEST_TEXT", 100)
+    monkeypatch.setattr("spark_mlx.text.tidy.LONGEST_TEXT", 100)
+    text = "\n\n".join(f"This is the paragraph number {i} of a longer text." for i in range(6))
+    (tmp_path / "long.txt").write_text(text)
+    wav, srt = tmp_path / "x.wav", tmp_path / "x.srt"
+    assert main(["say", "-f", str(tmp_path / "long.txt"), "-o", str(wav), "--srt", str(srt)]) == 0
+    found = times(srt.read_text())
+    assert len(found) == 6
+    assert found == sorted(found)
+    assert found[-1][1] == pytest.approx(soundfile.info(wav).duration, abs=2e-3)
+    assert main(["say", "-f", str(tmp_path / "long.txt")]) == 0
+    assert opened[0].written > 1
+
+
 def test_a_file_at_another_rate(opened: list[Stand], tmp_path: Path) -> None:
     plain, fast, srt = tmp_path / "plain.wav", tmp_path / "fast.wav", tmp_path / "fast.srt"
     assert main(["say", TEXT, "-o", str(plain)]) == 0
@@ -129,7 +176,11 @@ def test_lists(opened: list[Stand], capsys: Output, monkeypatch: pytest.MonkeyPa
         (["--vtt", "nowhere/x.vtt"], "no folder nowhere", 1),
         (["-a", "nowhere"], "no output device 'nowhere'", 1),
         (["-v", "nobody"], "no voice 'nobody'", 1),
-        (["--temperature", "-1"], "temperature", 1),
+        (["--temperature", "-1"], "temperature", 2),
+        (["--top-p", "0"], "top-p", 2),
+        (["--srt", "-", "-i"], "only one", 2),
+        (["--srt", "-", "-o", "-"], "only one", 2),
+        (["--srt", "-", "--vtt", "-"], "only one", 2),
     ],
 )
 def test_refusals(
