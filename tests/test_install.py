@@ -246,7 +246,8 @@ def test_blocks_leave_everything_else_alone() -> None:
         assert blocks.without_block(once) == data
         assert blocks.with_block(once, ["x", "y"]) == once
         assert blocks.without_block(once + b"later\n").endswith(b"later\n")
-    assert blocks.without_block(b"a\n" + blocks.BEGIN + b"cut off") == b"a\n"
+    cut_off = b"a\n" + blocks.BEGIN + b"cut off"  # nothing tells our lines from the others
+    assert blocks.without_block(cut_off) == cut_off
 
 
 # macOS.
@@ -309,6 +310,68 @@ def test_a_quick_action_is_for_a_mac(home: Home) -> None:
 
 
 def test_every_error_names_a_place_speech_dispatcher_knows() -> None:
-    places = speech_dispatcher.Places.find()
+    places = speech_dispatcher.Files.find()
     assert places.starter.name == "sd_spark-mlx"
     assert places.options.parent == places.config.parent / "modules"
+
+
+# Files of others.
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_starter_of_somebody_else_is_left_alone(home: Home, tmp_path: Path, link: bool) -> None:
+    starter = home.home / ".local" / "libexec" / "speech-dispatcher-modules" / "sd_spark-mlx"
+    starter.parent.mkdir(parents=True)
+    theirs = tmp_path / "theirs" if link else starter
+    theirs.write_text("#!/bin/sh\necho theirs\n")
+    if link:
+        starter.symlink_to(theirs)
+    before = home.tree()
+    assert "move it away" in home.run("install", "speech-dispatcher", status=1)
+    home.run("uninstall", "speech-dispatcher", status=1)
+    assert home.tree() == before
+    assert theirs.read_text() == "#!/bin/sh\necho theirs\n"
+
+
+@pytest.mark.parametrize("mark", [blocks.END, blocks.END.strip()])
+def test_without_an_end_mark_nothing_is_removed(home: Home, mark: bytes) -> None:
+    home.config.parent.mkdir(parents=True)
+    home.config.write_bytes(b'AddModule "a" "sd_a" "a.conf"\nLogLevel 4\n')
+    install(home)
+    home.config.write_bytes(home.config.read_bytes().replace(mark, b"") + b"LogLevel 5\n")
+    changed = home.config.read_bytes()
+    for command in ("uninstall", "install"):
+        complaint = home.run(command, "speech-dispatcher", status=1)
+        assert "has lost its end" in complaint
+        assert str(home.config) in complaint
+    assert home.config.read_bytes() == changed
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_other_line_ends(home: Home, ending: bytes, last: bool) -> None:
+    home.config.parent.mkdir(parents=True)
+    lines = [b'AddModule "a" "sd_a" "a.conf"', b"LogLevel 4"]
+    theirs = ending.join(lines) + (ending if last else b"")
+    home.config.write_bytes(theirs)
+    install(home)
+    assert theirs in home.config.read_bytes()
+    uninstall(home)
+    assert home.config.read_bytes() == theirs
+    # An editor gives the whole file other line ends, and the user adds a line.
+    install(home)
+    converted = home.config.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    home.config.write_bytes(converted + b"LogLevel 5\r\n")
+    uninstall(home)
+    assert home.config.read_bytes() == b"\r\n".join([*lines, b"LogLevel 5", b""])
+
+
+def test_a_quick_action_of_somebody_else_is_left_alone(home: Home, tmp_path: Path) -> None:
+    bundle = tmp_path / quick_action.BUNDLE / "Contents"
+    bundle.mkdir(parents=True)
+    (bundle / "Info.plist").write_bytes(plistlib.dumps({"CFBundleIdentifier": "theirs"}))
+    for command in ("install", "uninstall"):
+        assert "not of spark-mlx" in home.run(
+            command, "quick-action", "--to", str(tmp_path), status=1
+        )
+    assert plistlib.loads((bundle / "Info.plist").read_bytes())["CFBundleIdentifier"] == "theirs"

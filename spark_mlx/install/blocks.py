@@ -1,11 +1,12 @@
-"""Lines of ours in a file of somebody else's, between two marks.
+"""A block of our lines between two marks in a file of the user.
 
-bytes → bytes, with the block or without it; the rest is not read, and never changed
+bytes → bytes, with the block or without it; all other bytes stay as they are
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 import sys
@@ -18,10 +19,16 @@ from spark_mlx.paths import write_whole
 BEGIN = b"# >>> spark-mlx: written by spark-mlx install, removed by spark-mlx uninstall >>>\n"
 END = b"# <<< spark-mlx <<<\n"
 _NO_END = b"# The line above had no end of its own.\n"
+# An editor may have given the file other line ends.
+_BEGIN_LINE = re.compile(rb"^%s\r?$\n?" % re.escape(BEGIN.strip()), re.MULTILINE)
+_BLOCK = re.compile(
+    rb"^%s\r?\n(.*?)^%s[ \t]*(?:\r?\n|\Z)" % (re.escape(BEGIN.strip()), re.escape(END.strip())),
+    re.DOTALL | re.MULTILINE,
+)
 
 
 def with_block(data: bytes, lines: list[str]) -> bytes:
-    """A file's bytes with these lines at the end of it, instead of those that were ours."""
+    """Replace the block of a file, or append one."""
     rest = without_block(data)
     ours = BEGIN + "".join(f"{line}\n" for line in lines).encode() + END
     if rest and not rest.endswith(b"\n"):
@@ -30,30 +37,38 @@ def with_block(data: bytes, lines: list[str]) -> bytes:
 
 
 def without_block(data: bytes) -> bytes:
-    """A file's bytes as they were before, even if something was added after the block."""
-    before, found, rest = data.partition(BEGIN)
-    if not found:
+    """Take the block out of a file; lines that were added after it stay."""
+    found = _BLOCK.search(data)
+    if found is None:
         return data
-    block, _, after = rest.partition(END)
-    if not after and block.startswith(_NO_END):
-        before = before[:-1]
+    before, after = data[: found.start()], data[found.end() :]
+    if not after and found[1].startswith(_NO_END.strip()):
+        before = before.removesuffix(b"\n").removesuffix(b"\r")
     return before + after
 
 
 def block(data: bytes) -> list[str]:
     """The lines between the marks; none where there are no marks."""
-    _, found, rest = data.partition(BEGIN)
-    return rest.partition(END)[0].decode("utf-8", "replace").splitlines() if found else []
+    found = _BLOCK.search(data)
+    return [] if found is None else found[1].decode("utf-8", "replace").splitlines()
 
 
 def read(path: Path) -> bytes | None:
     """A file's bytes, or None where there is none.
 
     Raises:
-        InstallError: it cannot be read.
+        InstallError: it cannot be read, or one of the marks in it is gone, so that nothing tells
+            our lines from the user's.
     """
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
+        begins = len(_BEGIN_LINE.findall(data))
+        if begins > 1 or (begins and not _BLOCK.search(data)):
+            raise InstallError(
+                f"{path}: the block of spark-mlx has lost its end; remove the line "
+                f"{BEGIN.decode().strip()!r} and the lines of spark-mlx after it by hand"
+            )
+        return data
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -61,7 +76,7 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, data: bytes, executable: bool = False) -> None:
-    """Writes a file whole, with the folders it needs; its permissions stay.
+    """Write a file whole, with the folders it needs; its permissions stay.
 
     Raises:
         InstallError: it cannot be written.
@@ -79,7 +94,7 @@ def write(path: Path, data: bytes, executable: bool = False) -> None:
 
 
 def make(folder: Path) -> None:
-    """Makes a folder, if it is not there.
+    """Make a folder, if it is not there.
 
     Raises:
         InstallError: it cannot be made.
@@ -91,7 +106,7 @@ def make(folder: Path) -> None:
 
 
 def remove(path: Path, *folders: Path) -> None:
-    """Removes a file if it is there, then those of the folders that are empty.
+    """Remove a file if it is there, then those of the folders that are empty.
 
     Raises:
         InstallError: it cannot be removed.
@@ -106,7 +121,7 @@ def remove(path: Path, *folders: Path) -> None:
 
 
 def command(script: str, module: str) -> str:
-    """A shell's words for one of our commands, which is found without any PATH.
+    """Shell words for one of our commands, found without a PATH.
 
     Args:
         script: the command.

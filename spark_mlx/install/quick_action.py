@@ -7,6 +7,7 @@ Automator itself has saved; it was never run by us.
 
 from __future__ import annotations
 
+import os
 import plistlib
 import shutil
 import sys
@@ -28,7 +29,7 @@ _STRINGS = "com.apple.cocoa.string"
 
 
 def install(folder: Path | None = None) -> Path:
-    """Writes the bundle; one that is there already is written anew.
+    """Write the bundle; one of ours that is there already is written anew.
 
     Args:
         folder: where to; None for the user's Services, which only a Mac has.
@@ -37,21 +38,38 @@ def install(folder: Path | None = None) -> Path:
         The bundle.
 
     Raises:
-        InstallError: this is no Mac, or the files cannot be written.
+        InstallError: this is no Mac, a bundle of that name is not ours, or it cannot be written.
     """
     bundle = _services(folder) / BUNDLE
+    if os.path.lexists(bundle):
+        _check_ours(bundle)
     blocks.write(bundle / "Contents" / "Info.plist", plistlib.dumps(info()))
     blocks.write(bundle / "Contents" / "document.wflow", plistlib.dumps(workflow()))
     return bundle
 
 
 def uninstall(folder: Path | None = None) -> Path:
-    """Removes the bundle.
+    """Remove the bundle.
 
     Raises:
         InstallError: there is none, it is not ours, or it cannot be removed.
     """
     bundle = _services(folder) / BUNDLE
+    _check_ours(bundle)
+    try:
+        shutil.rmtree(bundle)
+    except OSError as error:
+        raise InstallError(f"cannot remove {bundle}: {error.strerror or error}") from error
+    return bundle
+
+
+def _check_ours(bundle: Path) -> None:
+    """
+    Raises:
+        InstallError: there is no bundle, or it is not ours.
+    """
+    if bundle.is_symlink():
+        raise InstallError(f"{bundle} is a link, and not of spark-mlx; remove it by hand")
     try:
         found = plistlib.loads((bundle / "Contents" / "Info.plist").read_bytes())
     except FileNotFoundError:
@@ -60,15 +78,10 @@ def uninstall(folder: Path | None = None) -> Path:
         raise InstallError(f"cannot read {bundle} ({error}); remove it by hand") from error
     if not isinstance(found, dict) or found.get("CFBundleIdentifier") != IDENTIFIER:
         raise InstallError(f"{bundle} is not of spark-mlx; remove it by hand")
-    try:
-        shutil.rmtree(bundle)
-    except OSError as error:
-        raise InstallError(f"cannot remove {bundle}: {error.strerror or error}") from error
-    return bundle
 
 
 def info() -> dict[str, Any]:
-    """What the system has to know: the menu's entry, and that it takes text."""
+    """Info.plist: the menu's entry, and that it takes text."""
     return {
         "CFBundleIdentifier": IDENTIFIER,
         "CFBundleName": TITLE,

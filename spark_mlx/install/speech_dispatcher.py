@@ -1,4 +1,4 @@
-"""A voice for the screen reader: speech-dispatcher is told of the module, for this user only.
+"""Register the module with speech-dispatcher, for this user only.
 
     ~/.local/libexec/speech-dispatcher-modules/sd_spark-mlx   starts the module
     ~/.config/speech-dispatcher/modules/spark-mlx.conf        its options
@@ -29,6 +29,7 @@ NAME = "spark-mlx"
 # Since this version modules are looked for in the user's folder, and the server plays their sound.
 OLDEST = (0, 11)
 _ADDED = re.compile(rb"^[ \t]*AddModule\b", re.IGNORECASE | re.MULTILINE)
+_STARTER_MARK = "# Written by spark-mlx install."
 _MADE_FROM = "# This file was made from "
 _VARIABLES = ("SPARK_MLX_HOME", "SPARK_MLX_MODEL")
 _OPTIONS = """\
@@ -43,8 +44,8 @@ _OPTIONS = """\
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where speech-dispatcher looks, for this user and for all."""
+class Files:
+    """The files of this user that speech-dispatcher reads, and the system's configuration."""
 
     starter: Path
     options: Path
@@ -52,8 +53,8 @@ class Places:
     system: Path
 
     @classmethod
-    def find(cls) -> Places:
-        """By the variables that speech-dispatcher itself goes by."""
+    def find(cls) -> Files:
+        """Follow the variables that speech-dispatcher itself follows."""
         config = platformdirs.user_config_path() / "speech-dispatcher"
         data = platformdirs.user_data_path()
         program = shutil.which("speech-dispatcher") or "/usr/bin/speech-dispatcher"
@@ -76,7 +77,7 @@ class Places:
 def install(
     *, default: bool = False, voice: str | None = None, model: str | None = None
 ) -> list[Path]:
-    """Makes the module known; doing it again changes only what is asked for differently.
+    """Register the module; again, with other options, changes only those.
 
     Args:
         default: whether it speaks for those who choose no module.
@@ -89,38 +90,40 @@ def install(
         InstallError: there is no speech-dispatcher, or it is too old, or a file cannot be written.
     """
     check()
-    places = Places.find()
-    written = [places.starter, places.options]
+    files = Files.find()
+    written = [files.starter, files.options]
+    if os.path.lexists(files.starter) and not _is_ours(files.starter):
+        raise InstallError(f"{files.starter} is not of spark-mlx; move it away, then install again")
     # speech-dispatcher goes from the data folder to its neighbour, which takes it to be there.
     blocks.make(platformdirs.user_data_path())
-    blocks.write(places.starter, _starter(), executable=True)
+    blocks.write(files.starter, _starter(), executable=True)
     values = [f'{key} "{value}"' for key, value in (("Voice", voice), ("Model", model)) if value]
     # The comments belong to the block, so that nothing of ours stays behind.
     lines = [*_OPTIONS.splitlines(), *values]
-    blocks.write(places.options, blocks.with_block(blocks.read(places.options) or b"", lines))
+    blocks.write(files.options, blocks.with_block(blocks.read(files.options) or b"", lines))
 
-    own = blocks.read(places.config)
-    base = blocks.read(places.system) or b"" if own is None else blocks.without_block(own)
+    own = blocks.read(files.config)
+    base = blocks.read(files.system) or b"" if own is None else blocks.without_block(own)
     lines = []
     if _ADDED.search(base):
-        lines.append(f'AddModule "{NAME}" "{places.starter}" "{places.options.name}"')
+        lines.append(f'AddModule "{NAME}" "{files.starter}" "{files.options.name}"')
     if default:
         lines.append(f"DefaultModule {NAME}")
     if lines:
         note = _made_from(own)
         if own is None and base:
-            note = f"{_MADE_FROM}{places.system} ({hashlib.sha256(base).hexdigest()})."
+            note = f"{_MADE_FROM}{files.system} ({hashlib.sha256(base).hexdigest()})."
         if own is not None and not blocks.block(own):
-            blocks.write(places.backup, own)
-        blocks.write(places.config, blocks.with_block(base, [note, *lines] if note else lines))
-        written.append(places.config)
+            blocks.write(files.backup, own)
+        blocks.write(files.config, blocks.with_block(base, [note, *lines] if note else lines))
+        written.append(files.config)
     elif own is not None and blocks.block(own):
-        _restore(places, own)
+        _restore(files, own)
     return written
 
 
 def uninstall() -> list[Path]:
-    """Takes back what `install` did; what was written by others since then stays.
+    """Undo `install`; lines that others wrote since then stay.
 
     Returns:
         The files that were removed or changed.
@@ -128,24 +131,24 @@ def uninstall() -> list[Path]:
     Raises:
         InstallError: a file cannot be removed.
     """
-    places = Places.find()
+    files = Files.find()
     changed = []
-    if places.starter.exists():
-        folder = places.starter.parent
-        blocks.remove(places.starter, folder, folder.parent)
-        changed.append(places.starter)
-    own = blocks.read(places.config)
+    if _is_ours(files.starter):
+        folder = files.starter.parent
+        blocks.remove(files.starter, folder, folder.parent)
+        changed.append(files.starter)
+    own = blocks.read(files.config)
     if own is not None and blocks.block(own):
-        _restore(places, own)
-        changed.append(places.config)
-    options = blocks.read(places.options)
+        _restore(files, own)
+        changed.append(files.config)
+    options = blocks.read(files.options)
     if options is not None and blocks.block(options):
         rest = blocks.without_block(options)
         if rest.strip():
-            blocks.write(places.options, rest)
+            blocks.write(files.options, rest)
         else:
-            blocks.remove(places.options, places.options.parent, places.config.parent)
-        changed.append(places.options)
+            blocks.remove(files.options, files.options.parent, files.config.parent)
+        changed.append(files.options)
     if not changed:
         raise InstallError("speech-dispatcher was not told of spark-mlx; there is nothing to undo")
     return changed
@@ -181,29 +184,39 @@ def _version(program: str) -> tuple[int, ...] | None:
 
 
 def _starter() -> bytes:
-    """A script, since the session that starts speech-dispatcher knows nothing of this shell."""
+    """A script that sets our variables, which the session does not have from this shell."""
     exports = [
         f"export {name}={shlex.quote(value)}" for name in _VARIABLES if (value := os.getenv(name))
     ]
     start = f'exec {blocks.command("sd_spark-mlx", "spark_mlx.speechd")} "$@"'
-    return "\n".join(["#!/bin/sh", "# Written by spark-mlx install.", *exports, start, ""]).encode()
+    return "\n".join(["#!/bin/sh", _STARTER_MARK, *exports, start, ""]).encode()
 
 
-def _restore(places: Places, own: bytes) -> None:
-    """Takes our lines out of the user's configuration; one that was made for them goes."""
+def _is_ours(starter: Path) -> bool:
+    """Whether a file was written by `_starter`; a link is not followed."""
+    try:
+        if starter.is_symlink() or not starter.is_file():
+            return False
+        return starter.read_bytes().split(b"\n", 2)[1:2] == [_STARTER_MARK.encode()]
+    except OSError:
+        return False
+
+
+def _restore(files: Files, own: bytes) -> None:
+    """Take our block out of the user's configuration; remove a file that was made for it."""
     rest = blocks.without_block(own)
     made_from = _made_from(own)
     same = hashlib.sha256(rest).hexdigest() in made_from if made_from else not rest
-    if same and not places.backup.exists():
-        blocks.remove(places.config, places.config.parent)
+    if same and not files.backup.exists():
+        blocks.remove(files.config, files.config.parent)
         return
-    blocks.write(places.config, rest)
-    # What the user has changed since may be worth less to him than how it was; so it is kept.
-    if blocks.read(places.backup) == rest:
-        blocks.remove(places.backup)
+    blocks.write(files.config, rest)
+    # The backup stays if the user has changed the file since: either may be the one he wants.
+    if blocks.read(files.backup) == rest:
+        blocks.remove(files.backup)
 
 
 def _made_from(own: bytes | None) -> str:
-    """The line that says what a configuration was copied from, or ""."""
+    """The line that names the file a configuration was copied from, or ""."""
     lines = blocks.block(own or b"")
     return next((line for line in lines if line.startswith(_MADE_FROM)), "")
