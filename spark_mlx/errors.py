@@ -8,6 +8,10 @@ class SparkError(Exception):
     """Anything spark-mlx refuses or cannot do; the base of the classes below."""
 
 
+class ArgumentError(SparkError, TypeError):
+    """An argument of a call is of the wrong type."""
+
+
 class UsageError(SparkError):
     """Options of the command line that do not go together; exit status 2."""
 
@@ -54,3 +58,20 @@ class GenerationError(SparkError):
 
 class InstallError(SparkError):
     """A part of the system is missing, or its settings cannot be written."""
+
+
+def check_argument(
+    name: str, value: object, kinds: type | tuple[type, ...], wanted: str = ""
+) -> None:
+    """Refuse an argument of the wrong type; True and False are no numbers.
+
+    Args:
+        wanted: the right type in words; by default the name of the one in `kinds`.
+
+    Raises:
+        ArgumentError: naming the argument, and both types.
+    """
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        wanted = wanted or kinds[0].__name__
+        raise ArgumentError(f"{name} is a {type(value).__name__}; give {wanted}")

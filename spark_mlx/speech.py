@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from spark_mlx.audio import files
-from spark_mlx.errors import AudioError
+from spark_mlx.errors import AudioError, check_argument
 from spark_mlx.text import Piece, Span
 
 
@@ -36,6 +39,9 @@ class Speech:
         sample_rate: in Hz.
         warnings: what went less than well and can be heard, a sentence each.
         sentences: what was spoken when, in order; the pauses between them are left out.
+
+    Speeches of one rate can be added: `first + Speech.silence(0.5) + second`. Sentences keep their
+    places in the texts that they come from. In a notebook, a speech shows a player.
     """
 
     samples: files.Samples
@@ -43,17 +49,53 @@ class Speech:
     warnings: tuple[str, ...] = ()
     sentences: tuple[Sentence, ...] = ()
 
+    @classmethod
+    def silence(cls, seconds: float, sample_rate: int = 16_000) -> Speech:
+        """Make a pause, to be put between speeches."""
+        check_argument("seconds", seconds, (float, int), "a number")
+        return cls(np.zeros(int(seconds * sample_rate), dtype=np.float32), sample_rate)
+
+    def __add__(self, other: object) -> Speech:
+        if not isinstance(other, Speech):
+            return NotImplemented
+        if other.sample_rate != self.sample_rate:
+            rates = f"{self.sample_rate} and {other.sample_rate} Hz"
+            raise AudioError(f"speeches of {rates} cannot be joined; use one model for both")
+        later = [
+            one._replace(start=one.start + self.duration, end=one.end + self.duration)
+            for one in other.sentences
+        ]
+        return Speech(
+            np.concatenate([self.samples, other.samples]),
+            self.sample_rate,
+            self.warnings + other.warnings,
+            (*self.sentences, *later),
+        )
+
+    def __repr__(self) -> str:
+        parts = [f"{self.duration:.2f} s at {self.sample_rate} Hz"]
+        for word, many in (("sentence", self.sentences), ("warning", self.warnings)):
+            if many:
+                parts.append(f"{len(many)} {word}{'s' if len(many) > 1 else ''}")
+        return f"<Speech: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        """Show a player in a notebook."""
+        data = base64.b64encode(files.encode(self.samples, self.sample_rate, ".flac")).decode()
+        return f'<audio controls src="data:audio/flac;base64,{data}"></audio>'
+
     @property
     def duration(self) -> float:
         """Length in seconds."""
         return len(self.samples) / self.sample_rate
 
     def at_rate(self, rate: float) -> Speech:
-        """The same speech, 0.5 to 3 times as fast, at its own pitch.
+        """Return the same speech, 0.5 to 3 times as fast, at its own pitch.
 
         Raises:
             AudioError: the rate is another.
         """
+        check_argument("rate", rate, (float, int), "a number")
         if rate == 1:
             return self
         from spark_mlx.audio.time_stretch import (  # not needed at its own speed
@@ -71,15 +113,16 @@ class Speech:
         return replace(self, samples=samples, sentences=sentences)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a wav, flac, mp3 or ogg file, by the ending of `path`.
+        """Write a wav, flac, mp3 or ogg file, by the ending of `path`.
 
         Raises:
             AudioError: the ending is unknown, or the file cannot be written.
         """
+        check_argument("path", path, (str, os.PathLike), "a file's name")
         files.write(path, self.samples, self.sample_rate)
 
     def play(self) -> None:
-        """Plays through the default output device and returns when the sound has ended.
+        """Play through the default output device and return when the sound has ended.
 
         Raises:
             PlaybackError: there is no PortAudio library or no output device.
@@ -134,6 +177,12 @@ class Chunk:
         place = (piece.sentence, piece.text, piece.span, piece.spoken)
         return cls(samples, sample_rate, start, number, *place, pause=pause, warning=warning)
 
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= 20 else self.text[:19] + "…"
+        kind = "pause after" if self.pause else "of"
+        warning = ", with a warning" if self.warning else ""
+        return f"<Chunk: {self.start:.2f}–{self.end:.2f} s {kind} {text!r}{warning}>"
+
     @property
     def end(self) -> float:
         """Seconds of speech up to its end."""
@@ -141,9 +190,9 @@ class Chunk:
 
 
 def sentences(chunks: Iterable[Chunk]) -> tuple[Sentence, ...]:
-    """The sentences of chunks from `SparkTTS.stream`, with their times, as `Speech` has them.
+    """Collect the sentences of chunks from `SparkTTS.stream`, with their times.
 
-    A piece of which there are no samples is left out.
+    A piece without samples is left out.
     """
     found: dict[int, Sentence] = {}
     for chunk in chunks:
@@ -152,7 +201,7 @@ def sentences(chunks: Iterable[Chunk]) -> tuple[Sentence, ...]:
 
 
 def note(found: dict[int, Sentence], chunk: Chunk) -> None:
-    """Adds a chunk to the sentences found so far, by their pieces; for who keeps no chunks."""
+    """Add a chunk to the sentences found so far, by their pieces; no chunk need be kept."""
     if not chunk.pause and len(chunk.samples):
         start = found[chunk.piece].start if chunk.piece in found else chunk.start
         found[chunk.piece] = Sentence(chunk.text, chunk.span, start, chunk.end)

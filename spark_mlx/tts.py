@@ -6,13 +6,14 @@ text → pieces → prompt ids → drawn ids → codes → samples
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
+from typing import TypeAlias, overload
 
 import numpy as np
 
-from spark_mlx import backends
+from spark_mlx import backends, voices
 from spark_mlx.audio import files
 from spark_mlx.backends import Backend
 from spark_mlx.checkpoints import hub
@@ -20,6 +21,7 @@ from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.checkpoints.quantization import convert_dtype, quantize
 from spark_mlx.checkpoints.weights import load_weights
 from spark_mlx.codec import Codec
+from spark_mlx.errors import check_argument
 from spark_mlx.generation import creation, streaming, whole
 from spark_mlx.generation.language_model import LanguageModel
 from spark_mlx.generation.request import SpeechRequest, random_key
@@ -28,10 +30,13 @@ from spark_mlx.generation.stream_decoder import LOOK_AHEAD
 from spark_mlx.generation.vocabulary import Vocabulary
 from spark_mlx.model.qwen2 import Qwen2
 from spark_mlx.speech import Chunk, Speech
-from spark_mlx.text import clean, dropped, segment
+from spark_mlx.text import PreparedText, clean, prepare
 from spark_mlx.voice import Voice
 
 LM_FILE = "lm.safetensors"
+
+# A voice, the name of one, an .npz file, or a recording to clone.
+AnyVoice: TypeAlias = "Voice | str | PathLike[str]"
 
 
 def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
@@ -50,7 +55,9 @@ def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
     folder = hub.resolve(model)
     config = ModelConfig.load(folder)
     codec = Codec.load(folder, config, backend.accelerate, backend.new_stream())
-    vocabulary = Vocabulary.load(folder, codec.global_codes, codec.semantic_codes)
+    vocabulary = Vocabulary.load(
+        folder, codec.global_codes, codec.semantic_codes, config.lm.vocab_size
+    )
     with backend.new_stream():
         lm = Qwen2(config.lm)
         if config.quantize is not None:
@@ -110,6 +117,9 @@ class SparkTTS:
         Raises:
             AudioError: the clip cannot be read, or is too short, too long or silent.
         """
+        check_argument("source", source, (str, PathLike, tuple), "a file, or (samples, rate)")
+        for argument, value in (("transcript", transcript), ("name", name), ("consent", consent)):
+            check_argument(argument, value or "", str, "a string")
         if transcript is not None:
             transcript = clean(transcript)
         samples = files.reference(source, self.sample_rate, self.config.level_reference)
@@ -150,6 +160,11 @@ class SparkTTS:
             A voice whose `attributes` hold the values that were used. It speaks every text with
             the same speaker, pitch and speed.
         """
+        for argument, text in (("gender", gender), ("pitch", pitch), ("speed", speed)):
+            check_argument(argument, text, str, "a string")
+        for argument, number in (("pitch_value", pitch_value), ("speed_value", speed_value)):
+            check_argument(argument, number or 0, (int, np.integer), "a whole number")
+        check_argument("seed", seed, (int, np.integer), "a whole number")
         with self._computing:
             attributes, tokens = creation.create(
                 self.lm,
@@ -159,7 +174,7 @@ class SparkTTS:
                 pitch_value,
                 speed_value,
                 sampling or Sampling(),
-                random_key(seed),
+                random_key(int(seed)),
             )
         return Voice(
             name=name or f"{gender}-{pitch}-{speed}-{seed}",
@@ -170,48 +185,86 @@ class SparkTTS:
             attributes=attributes,
         )
 
+    @overload
     def say(
         self,
         text: str,
-        voice: Voice | None = None,
+        voice: AnyVoice | None = None,
         *,
         temperature: float = 0.8,
         top_k: int = 50,
         top_p: float = 0.95,
         seed: int = 0,
-        progress: Callable[[int, int], None] | None = None,
+        force: bool = False,
+        progress: whole.Progress | None = None,
         first_piece: int = 0,
-    ) -> Speech:
-        """Speak a text. The same seed, model, text and voice give the same samples.
+    ) -> Speech: ...
+
+    @overload
+    def say(
+        self,
+        text: list[str] | tuple[str, ...],
+        voice: AnyVoice | None = None,
+        *,
+        temperature: float = 0.8,
+        top_k: int = 50,
+        top_p: float = 0.95,
+        seed: int = 0,
+        force: bool = False,
+        progress: whole.Progress | None = None,
+        first_piece: int = 0,
+    ) -> list[Speech]: ...
+
+    def say(
+        self,
+        text: str | list[str] | tuple[str, ...],
+        voice: AnyVoice | None = None,
+        *,
+        temperature: float = 0.8,
+        top_k: int = 50,
+        top_p: float = 0.95,
+        seed: int = 0,
+        force: bool = False,
+        progress: whole.Progress | None = None,
+        first_piece: int = 0,
+    ) -> Speech | list[Speech]:
+        """Speak a text, or several at once. The same seed, model, text and voice give the same
+        samples.
 
         Args:
-            text: English and Chinese, mixed freely. A long text is spoken in pieces.
-            voice: a cloned or created voice; None creates one with `create_voice()`.
+            text: in the languages of the model, mixed freely. A long one is spoken in pieces. A
+                list gives a list of speeches, faster than one after the other.
+            voice: a voice, the name of a saved one, an .npz file, or a recording to clone; None
+                for the default voice, else one made with `create_voice()`.
             temperature, top_k, top_p: see `Sampling`.
             seed: another seed, another reading.
+            force: speak even what is written in a script that the model does not read.
             progress: called with the number of pieces spoken so far and of all, after each.
             first_piece: number of the first piece, of a text that is spoken in several calls.
 
         Raises:
-            TextError: there is nothing to say, or far too much.
-            VoiceError: the voice belongs to another codec.
+            TextError: there is nothing to say, far too much, or mostly in another script.
+            VoiceError: there is no such voice, or it belongs to another codec.
             GenerationError: the model gave no sound, after two more tries with other seeds.
+            ArgumentError: an argument is of the wrong type.
         """
-        pieces = segment(text, self.config.longest_piece, self.config.single_sentences)
+        check_argument("text", text, (str, list, tuple), "a string, or a list of strings")
+        texts = [text] if isinstance(text, str) else text
+        prepared = [self._prepare(one, force, first_piece) for one in texts]
         request = self._request(voice, Sampling(temperature, top_k, top_p), seed)
-        speech = whole.say(request, pieces, progress, first_piece)
-        damage = dropped(text)
-        return replace(speech, warnings=(*speech.warnings, damage)) if damage else speech
+        speeches = whole.say(request, prepared, progress)
+        return speeches[0] if isinstance(text, str) else speeches
 
     def stream(
         self,
         text: str,
-        voice: Voice | None = None,
+        voice: AnyVoice | None = None,
         *,
         temperature: float = 0.8,
         top_k: int = 50,
         top_p: float = 0.95,
         seed: int = 0,
+        force: bool = False,
         look_ahead: int | None = LOOK_AHEAD,
         stop: threading.Event | None = None,
         first_piece: int = 0,
@@ -231,38 +284,56 @@ class SparkTTS:
         Raises:
             As `say`, but GenerationError.
         """
-        pieces = segment(text, self.config.longest_piece, self.config.single_sentences)
+        prepared = self._prepare(text, force, first_piece)
         request = self._request(voice, Sampling(temperature, top_k, top_p), seed)
         stop = stop or threading.Event()
-        yield from streaming.stream(request, pieces, look_ahead, stop, dropped(text), first_piece)
+        yield from streaming.stream(request, prepared, look_ahead, stop)
 
     def prompt(self, text: str, voice: Voice) -> list[int]:
         """Return the ids that ask for `text` in a voice, up to where semantic tokens follow."""
         return self.vocabulary.prompt(text, voice)
 
-    def _request(self, voice: Voice | None, sampling: Sampling, seed: int) -> SpeechRequest:
-        """Make a request with a voice that this model can speak with.
+    def __repr__(self) -> str:
+        layers, width = self.config.lm.num_hidden_layers, self.config.lm.hidden_size
+        spoken = ", ".join(self.config.languages or ["any language"])
+        return f"<SparkTTS: {layers} layers of {width}, {self.sample_rate} Hz, {spoken}>"
 
-        Raises:
-            VoiceError: it cannot.
-        """
+    def _prepare(self, text: str, force: bool, first: int) -> PreparedText:
+        """Cut a text into pieces that suit the model."""
+        check_argument("text", text, str, "a string")
+        config = self.config
+        languages = None if force else config.languages
+        return prepare(text, config.longest_piece, config.single_sentences, languages, first)
+
+    def _voice(self, voice: AnyVoice | None, sampling: Sampling) -> Voice:
+        """Find the voice to speak with, and refuse one that belongs to another model."""
         if voice is None:
-            voice = self.create_voice(sampling=sampling)
+            known = voices.default(self.codec.fingerprint)
+            voice = known or self.create_voice(sampling=sampling)
+        elif not isinstance(voice, Voice):
+            wanted = "a Voice, a name, an .npz file or a recording"
+            check_argument("voice", voice, (str, PathLike), wanted)
+            recording = Path(voice).suffix.lower() in files.RECORDINGS
+            voice = self.clone(voice) if recording else voices.find(voice)
         voice.check(
             self.codec.fingerprint,
             self.config.speaker_encoder.token_num,
             self.codec.global_codes,
             self.codec.semantic_codes,
         )
+        return voice
+
+    def _request(self, voice: AnyVoice | None, sampling: Sampling, seed: int) -> SpeechRequest:
+        check_argument("seed", seed, (int, np.integer), "a whole number")
         return SpeechRequest(
             lm=self.lm,
             codec=self.codec,
             vocabulary=self.vocabulary,
             sample_rate=self.sample_rate,
             tokens_per_second=self.sample_rate / self.config.hop,
-            voice=voice,
+            voice=self._voice(voice, sampling),
             sampling=sampling,
-            seed=seed,
+            seed=int(seed),
             computing=self._computing,
             prefetch=self.backend.prefetch,
         )

@@ -201,6 +201,9 @@ class Voice:
         if wrong is not None:
             raise VoiceError(f"the voice {self.name!r} {wrong}; {again} again with this model")
 
+    def __repr__(self) -> str:
+        return f"<Voice {self.name!r}: {self.origin} from {self.source}>"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Voice) and self._key() == other._key()
 

@@ -94,3 +94,39 @@ def test_a_gap_in_a_range_is_refused(model: Path) -> None:
 def test_a_damaged_tokenizer_is_refused(text: str) -> None:
     with pytest.raises(ModelError, match="damaged"):
         Vocabulary(text, 1, 1)
+
+
+@pytest.mark.parametrize("id_", [-1, 2**30, "7"])
+@pytest.mark.parametrize("of", ["text", "control"])
+def test_ids_outside_of_the_model_are_refused(model: Path, id_: object, of: str) -> None:
+    """The embedding is read at an id without a check."""
+    definition = json.loads((model / TOKENIZER_FILE).read_text())
+    if of == "text":
+        word = next(iter(definition["model"]["vocab"]))
+        definition["model"]["vocab"][word] = id_
+    else:
+        definition["added_tokens"].append(
+            {**definition["added_tokens"][0], "content": "x", "id": id_}
+        )
+    with pytest.raises(ModelError, match="convert again"):
+        Vocabulary(json.dumps(definition), 4096, 256, 10_000)
+
+
+def test_a_vocabulary_larger_than_the_embedding_is_refused(model: Path) -> None:
+    text = (model / TOKENIZER_FILE).read_text()
+    with pytest.raises(ModelError, match="ids outside of the model's 5000"):
+        Vocabulary(text, 4096, 256, 5000)
+
+
+def test_padding_and_truncation_are_ignored(model: Path, tts: SparkTTS) -> None:
+    definition = json.loads((model / TOKENIZER_FILE).read_text())
+    definition["truncation"] = {
+        "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0,
+    }  # fmt: skip
+    definition["padding"] = {
+        "strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None,
+        "pad_id": 3, "pad_type_id": 0, "pad_token": "!",
+    }  # fmt: skip
+    again = Vocabulary(json.dumps(definition), 4096, 256)
+    for text in ("Hi.", "A longer sentence, of more words."):
+        assert again.encode(text) == tts.vocabulary.encode(text)

@@ -151,6 +151,7 @@ NANO = ModelConfig(
     # Most sentences of the corpus have fewer than 80 characters; some are joined in pairs.
     longest_piece=120,
     single_sentences=True,
+    languages=("en",),
 )
 
 

@@ -136,11 +136,11 @@ def write(target: str | os.PathLike[str] | BinaryIO, samples: Samples, rate: int
         path = Path(target)
         check_ending(path)
         try:
-            write_whole(path, _encode(samples, rate, path.suffix.lower()))
+            write_whole(path, encode(samples, rate, path.suffix.lower()))
         except OSError as error:
             raise AudioError(f"cannot write {path}: {_reason(error)}") from error
         return
-    data = _encode(samples, rate, ".wav")
+    data = encode(samples, rate, ".wav")
     try:
         target.write(data)
         target.flush()
@@ -162,8 +162,8 @@ def check_ending(path: str | os.PathLike[str]) -> None:
         )
 
 
-def _encode(samples: Samples, rate: int, ending: str) -> bytes:
-    """A whole sound file in memory, so that its size is known and a disk error is the system's."""
+def encode(samples: Samples, rate: int, ending: str) -> bytes:
+    """Encode (N,) as a whole sound file, so that its size is known before it is written."""
     if not np.isfinite(samples).all():
         raise AudioError("the sound holds NaN or infinity and cannot be written")
     form, encoding = FORMATS[ending]

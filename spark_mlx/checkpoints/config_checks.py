@@ -133,6 +133,8 @@ def _check_ranges(config: Config, where: str) -> None:
             continue
         low, high = _RANGES.get(field.name, _WIDTH)
         for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, str):
+                continue
             if not low <= number <= high:
                 raise ConfigError(
                     f"{where} sets {field.name} to {shown(value)}, an impossible value: "

@@ -47,6 +47,7 @@ class ModelConfig(Config):
         longest_piece: characters of a text that are spoken at once; longer ones are cut.
         single_sentences: whether the model was trained on single sentences, so that it stops at a
             full stop inside a piece; commas take their place.
+        languages: codes of the languages that it speaks, such as "en"; None for any.
     """
 
     format_version: int
@@ -66,6 +67,7 @@ class ModelConfig(Config):
     wav2vec2: Wav2Vec2Config
     longest_piece: int = 200
     single_sentences: bool = False
+    languages: tuple[str, ...] | None = None
 
     @property
     def bicodec(self) -> BiCodecConfig:

@@ -31,8 +31,11 @@ def say(args: argparse.Namespace) -> int:
     _check_options(args)
     text = _read_text(args)
     check_speakable(text)
-    if args.output is None and (status := say_through_daemon(args, text)) is not None:
-        return status
+    # The daemon speaks nothing by force.
+    if args.output is None and not args.force:
+        status = say_through_daemon(args, text)
+        if status is not None:
+            return status
     mention_built_in(args)
     if args.output is None:
         _check_device(args)

@@ -55,7 +55,9 @@ def aloud(args: argparse.Namespace, text: str) -> None:
                 rate=_rate(args),
             )
         )
-        report = speech.play(text, sampling=sampling(args), seed=args.seed, watch=watch)
+        report = speech.play(
+            text, sampling=sampling(args), seed=args.seed, force=args.force, watch=watch
+        )
     _write_subtitles(args, report.sentences, _rate(args))
     _warn(report.warnings)
     if args.verbose:
@@ -76,7 +78,7 @@ def to_stdout(args: argparse.Namespace, text: str) -> None:
     found: dict[int, Sentence] = {}
     warnings: list[str] = []
     duration = 0.0
-    source = ScriptSource(Script(text), sampling(args), args.seed)
+    source = ScriptSource(Script(text), sampling(args), args.seed, args.force)
     with WavStream(sys.stdout.buffer, tts.sample_rate) as sink, _Progress(args, len(text)) as bar:
         for chunk in source.chunks(tts, voice, 0, threading.Event()):
             note(found, chunk)
@@ -142,6 +144,7 @@ def _parts(
                 voice,
                 **dataclasses.asdict(sampling(args)),
                 seed=args.seed,
+                force=args.force,
                 progress=progress,
                 first_piece=pieces,
             )

@@ -12,7 +12,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from spark_mlx.errors import ConfigError
+from spark_mlx.errors import ConfigError, check_argument
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,9 @@ class Sampling:
     top_p: float = 0.95
 
     def __post_init__(self) -> None:
+        for name in ("temperature", "top_p"):
+            check_argument(name, getattr(self, name), (float, int, np.number), "a number")
+        check_argument("top_k", self.top_k, (int, np.integer), "a whole number")
         if not 0 <= self.temperature <= 100:
             raise ConfigError(f"a temperature is between 0 and 100, not {self.temperature}")
         if self.top_k < 0:

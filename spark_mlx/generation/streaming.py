@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 
 import mlx.core as mx
 import numpy as np
@@ -23,7 +23,7 @@ from spark_mlx.generation.pauses import Joiner, is_silent
 from spark_mlx.generation.request import SpeechRequest, Utterance
 from spark_mlx.generation.stream_decoder import StreamDecoder
 from spark_mlx.speech import Chunk
-from spark_mlx.text import Boundary, Piece, expected_seconds
+from spark_mlx.text import Boundary, PreparedText, expected_seconds
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +40,17 @@ Parts = Iterator[tuple[Samples, str]]
 
 def stream(
     request: SpeechRequest,
-    pieces: Sequence[Piece],
+    text: PreparedText,
     look_ahead: int | None,
     stop: threading.Event,
-    warning: str = "",
-    first: int = 0,
 ) -> Iterator[Chunk]:
-    """Speak the pieces of a text, in chunks.
+    """Speak a text in chunks; its own warnings come with a last chunk without samples.
 
     Args:
         look_ahead: see `StreamDecoder`.
         stop: ends the chunks within the time of one code.
-        warning: comes with a last chunk without samples, if there is one.
-        first: number of the first piece.
     """
-    rate = request.sample_rate
+    pieces, first, rate = text.pieces, text.first, request.sample_rate
     joiner = Joiner(rate)
     last = 0  # the last piece that had a sound
     done = 0
@@ -70,10 +66,12 @@ def stream(
             done += len(samples)
             last = i if len(samples) else last
         joiner.end(piece.boundary)
-    if warning and not stop.is_set():
+    if text.warnings and not stop.is_set():
         nothing = np.zeros(0, dtype=np.float32)
         number = first + len(pieces) - 1
-        yield Chunk.of(pieces[-1], nothing, rate, done / rate, number, warning=warning)
+        yield Chunk.of(
+            pieces[-1], nothing, rate, done / rate, number, warning="; ".join(text.warnings)
+        )
 
 
 def _speak(

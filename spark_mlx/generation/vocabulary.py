@@ -26,6 +26,7 @@ from spark_mlx.voice import Attributes, Voice
 # Exact values the model was trained on: the mean pitch in mels and the syllables a second.
 PITCH_VALUES = 1001
 SPEED_VALUES = 11
+MAX_VOCABULARY = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Range:
         return [self.id(code) for code in codes]
 
     def codes(self, ids: Sequence[int]) -> list[int]:
-        """The codes of ids of this range."""
+        """Return the codes of ids of this range."""
         return [id_ - self.first for id_ in ids]
 
     def all(self) -> range:
@@ -59,19 +60,36 @@ class Vocabulary:
         tokenizer_json: the text of the model's tokenizer.json.
         global_codes: how many global tokens the codec tells apart.
         semantic_codes: how many semantic tokens.
+        vocab_size: rows of the model's embedding, which is read at an id without a check.
 
     Raises:
-        ModelError: a token that speech needs is missing, or a range of codes has gaps.
+        ModelError: a token that speech needs is missing, a range of codes has gaps, or an id is
+            beyond the model's vocabulary.
     """
 
-    def __init__(self, tokenizer_json: str, global_codes: int, semantic_codes: int) -> None:
+    def __init__(
+        self,
+        tokenizer_json: str,
+        global_codes: int,
+        semantic_codes: int,
+        vocab_size: int = MAX_VOCABULARY,
+    ) -> None:
         try:
             definition: dict[str, Any] = json.loads(tokenizer_json)
-            self._added = {t["content"]: t["id"] for t in definition.pop("added_tokens")}
-            # Without its added tokens the tokenizer cannot read one out of a user's text.
-            self._text = Tokenizer.from_str(json.dumps({**definition, "added_tokens": []}))
+            self._added = {t["content"]: t["id"] for t in definition["added_tokens"]}
+            ids = [*definition["model"]["vocab"].values(), *self._added.values()]
+            within = all(isinstance(id_, int) for id_ in ids) and 0 <= min(ids) <= max(ids)
+            # Without its added tokens the tokenizer cannot read one out of a user's text. Padding
+            # would add tokens to a text, truncation drop some.
+            definition |= {"added_tokens": [], "padding": None, "truncation": None}
+            self._text = Tokenizer.from_str(json.dumps(definition))
         except Exception as error:  # the tokenizers library raises bare Exception
-            raise ModelError(f"the tokenizer is damaged ({error}); convert again") from error
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(f"the tokenizer is damaged ({reason}); convert again") from error
+        if not within or max(ids) >= vocab_size:
+            raise ModelError(
+                f"the tokenizer has ids outside of the model's {vocab_size}; convert again"
+            )
         self.semantic = self._range("bicodec_semantic", semantic_codes)
         self.global_ = self._range("bicodec_global", global_codes)
         self.pitch_value = self._range("pitch_value", PITCH_VALUES)
@@ -93,8 +111,14 @@ class Vocabulary:
         self._task_create = self._id("<|task_controllable_tts|>")
 
     @classmethod
-    def load(cls, folder: Path, global_codes: int, semantic_codes: int) -> Vocabulary:
-        """Reads the tokenizer of a model folder."""
+    def load(
+        cls,
+        folder: Path,
+        global_codes: int,
+        semantic_codes: int,
+        vocab_size: int = MAX_VOCABULARY,
+    ) -> Vocabulary:
+        """Read the tokenizer of a model folder."""
         path = folder / TOKENIZER_FILE
         try:
             text = path.read_text(encoding="utf-8")
@@ -102,10 +126,10 @@ class Vocabulary:
             raise ModelError(f"{path} is missing; convert the model again") from None
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"{path} is damaged ({error}); convert the model again") from error
-        return cls(text, global_codes, semantic_codes)
+        return cls(text, global_codes, semantic_codes, vocab_size)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a cleaned text; whatever looks like a control token in it stays text."""
+        """Return the ids of a cleaned text; what looks like a control token in it stays text."""
         return list(self._text.encode(text, add_special_tokens=False).ids)
 
     def prompt(self, text: str, voice: Voice) -> list[int]:
@@ -124,7 +148,7 @@ class Vocabulary:
         transcript: str | None = None,
         semantic_tokens: Sequence[int] = (),
     ) -> list[int]:
-        """The prompt that speaks `text` in a cloned voice, up to where semantic tokens follow.
+        """Return the prompt that speaks `text` in a cloned voice, up to the semantic tokens.
 
         With a transcript of the reference clip, the clip's semantic tokens open the answer and the
         transcript goes before the text, joined to it without a space as upstream does.
@@ -138,7 +162,7 @@ class Vocabulary:
         ]
 
     def create_prompt(self, text: str, gender: str, pitch: str, speed: str) -> list[int]:
-        """The prompt that asks for a new voice; the answer begins with its acoustic values.
+        """Return the prompt that asks for a new voice; the answer begins with acoustic values.
 
         Raises:
             ConfigError: a label is not one of those in `spark_mlx.labels`.
@@ -156,7 +180,7 @@ class Vocabulary:
     def created_prompt(
         self, text: str, attributes: Attributes, global_tokens: Sequence[int]
     ) -> list[int]:
-        """The prompt that speaks `text` in a created voice, up to where semantic tokens follow.
+        """Return the prompt that speaks `text` in a created voice, up to the semantic tokens.
 
         It is the creation's own prompt with the values and the voice already answered, so every
         sentence keeps the pitch, the speed and the speaker of the first.

@@ -1,4 +1,4 @@
-"""Say a text whole: pieces → answers, in batches → checked samples, with pauses → `Speech`."""
+"""Say texts whole: pieces → answers, in batches → checked samples, with pauses → `Speech`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spark_mlx.generation.generate import generate_batch
 from spark_mlx.generation.pauses import Joiner
 from spark_mlx.generation.request import SpeechRequest, Utterance
 from spark_mlx.speech import Sentence, Speech
-from spark_mlx.text import Boundary, Piece
+from spark_mlx.text import Boundary, PreparedText
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +35,21 @@ class Spoken(NamedTuple):
 
 
 def say(
-    request: SpeechRequest,
-    pieces: Sequence[Piece],
-    progress: Progress | None = None,
-    first: int = 0,
-) -> Speech:
-    """Speak the pieces of a text.
+    request: SpeechRequest, texts: Sequence[PreparedText], progress: Progress | None = None
+) -> list[Speech]:
+    """Speak texts, together in batches; each sounds as it does alone.
 
     Args:
-        first: number of the first piece.
         progress: called with the number of pieces spoken so far and of all, after each.
 
     Raises:
         GenerationError: every attempt at a piece gave silence.
     """
+    utterances = [
+        Utterance(piece.spoken, i)
+        for text in texts
+        for i, piece in enumerate(text.pieces, text.first)
+    ]
     count = itertools.count(1)
 
     def settled(spoken: Spoken) -> None:
@@ -57,23 +58,29 @@ def say(
                 f"the model gave {spoken.warnings[0]}; try another seed or wording"
             )
         if progress is not None:
-            progress(next(count), len(pieces))
+            progress(next(count), len(utterances))
 
-    rate = request.sample_rate
+    spoken = iter(speak(request, utterances, settled))
+    return [
+        _joined(text, list(itertools.islice(spoken, len(text.pieces))), request.sample_rate)
+        for text in texts
+    ]
+
+
+def _joined(text: PreparedText, spoken: Sequence[Spoken], rate: int) -> Speech:
+    """Join the pieces of a text with pauses."""
     joiner = Joiner(rate)
     parts: list[Samples] = []
     sentences: list[Sentence] = []
-    warnings: list[str] = []
     done = 0
-    utterances = [Utterance(piece.spoken, i) for i, piece in enumerate(pieces, first)]
-    for piece, spoken in zip(pieces, speak(request, utterances, settled), strict=True):
-        silence = joiner.before(spoken.samples)
+    for piece, (samples, _) in zip(text.pieces, spoken, strict=True):
+        silence = joiner.before(samples)
         start = done + len(silence)
-        done = start + len(spoken.samples)
+        done = start + len(samples)
         sentences.append(Sentence(piece.text, piece.span, start / rate, done / rate))
-        parts += [silence, spoken.samples]
-        warnings += spoken.warnings
+        parts += [silence, samples]
         joiner.end(piece.boundary)
+    warnings = itertools.chain(*(one.warnings for one in spoken), text.warnings)
     return Speech(np.concatenate(parts), rate, tuple(warnings), tuple(sentences))
 
 

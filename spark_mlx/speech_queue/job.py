@@ -15,6 +15,7 @@ from spark_mlx.errors import SparkError
 from spark_mlx.generation import pauses
 from spark_mlx.generation.sampling import Sampling
 from spark_mlx.speech import Chunk
+from spark_mlx.text import check_script
 from spark_mlx.text.alignment import Span
 from spark_mlx.text.script import Script
 from spark_mlx.tts import SparkTTS
@@ -23,6 +24,9 @@ from spark_mlx.voice import Voice
 # A stream of the caller's own: called in the synthesis thread with the loaded model and an event
 # that is set when the rest is not wanted.
 MakeChunks = Callable[[SparkTTS, threading.Event], Iterable[Chunk]]
+
+
+SCRIPT_CHECKED = 20_000  # characters of a text that tell its script
 
 
 class Source(Protocol):
@@ -49,21 +53,26 @@ class ScriptSource:
     """A text of any length, spoken passage by passage.
 
     Args:
-        sampling, seed: as of `SparkTTS.stream`.
+        sampling, seed, force: as of `SparkTTS.stream`. The script is checked as a whole, so that a
+            quotation within a long text does not end it.
     """
 
-    def __init__(self, script: Script, sampling: Sampling, seed: int) -> None:
+    def __init__(self, script: Script, sampling: Sampling, seed: int, force: bool = False) -> None:
         self.text = script.text
         self.start = script.start
         self.sentence = script.sentence
         self._script = script
         self._sampling = dataclasses.asdict(sampling)
         self._seed = seed
+        self._force = force
 
     def chunks(
         self, tts: SparkTTS, voice: Voice, character: int, stop: threading.Event
     ) -> Iterator[Chunk]:
         script, rate = self._script, tts.sample_rate
+        if tts.config.languages is not None and not self._force:
+            start = max(character, 0)
+            check_script(script.text[start : start + SCRIPT_CHECKED], tts.config.languages)
         join = pauses.Joiner(rate)
         spoken = 0  # samples
         pieces = 0
@@ -74,6 +83,7 @@ class ScriptSource:
                 voice,
                 **self._sampling,
                 seed=self._seed,
+                force=True,
                 stop=stop,
                 first_piece=pieces,
             )

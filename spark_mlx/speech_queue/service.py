@@ -136,6 +136,7 @@ class SpeechQueue(QueueControls):
         rate: float | None = None,
         sampling: Sampling | None = None,
         seed: int = 0,
+        force: bool = False,
         watch: Watch | None = None,
     ) -> Report:
         """Speak a text and return when it has been heard. An error or Ctrl-C stops it at once.
@@ -144,7 +145,7 @@ class SpeechQueue(QueueControls):
             text: of any length; or a function that gives chunks, called in the synthesis thread
                 with the loaded model and an event that is set when no more are wanted.
             voice, rate: as of `say`.
-            sampling, seed: as of `SparkTTS.say`; without effect on chunks that are given.
+            sampling, seed, force: as of `SparkTTS.say`; without effect on chunks that are given.
             watch: called, in the thread that called `play`, with each chunk when it begins to be
                 heard, and the seconds of speech before it.
 
@@ -154,7 +155,7 @@ class SpeechQueue(QueueControls):
             As `say`, and whatever the function for chunks raises, as a SparkError.
         """
         source = (
-            ScriptSource(Script(text), sampling or Sampling(), seed)
+            ScriptSource(Script(text), sampling or Sampling(), seed, force)
             if isinstance(text, str)
             else StreamSource(text)
         )

@@ -2,6 +2,7 @@
 
 from spark_mlx.text.alignment import Span
 from spark_mlx.text.duration import expected_seconds, syllables
+from spark_mlx.text.prepare import PreparedText, check_script, prepare
 from spark_mlx.text.segmentation import Boundary, Piece, halves, segment, sentence_spans
 from spark_mlx.text.tidy import INVISIBLE, clean, dropped, is_speakable
 
@@ -9,12 +10,15 @@ __all__ = [
     "INVISIBLE",
     "Boundary",
     "Piece",
+    "PreparedText",
     "Span",
+    "check_script",
     "clean",
     "dropped",
     "expected_seconds",
     "halves",
     "is_speakable",
+    "prepare",
     "segment",
     "sentence_spans",
     "syllables",

@@ -58,6 +58,9 @@ def add_say(commands: Commands) -> None:
         "--verbose", action="store_true", help="tell how fast it was, and whether sound was late"
     )
     add_model(say)
+    say.add_argument(
+        "--force", action="store_true", help="speak even a script that the model does not read"
+    )
     say.add_argument("--seed", type=int, default=0, help="another seed, another reading (0)")
     say.add_argument("--temperature", type=float, default=0.8, help="0 is the likeliest (0.8)")
     say.add_argument("--top-k", type=int, default=50, help="candidates at most, 0 is all (50)")
