@@ -17,10 +17,11 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
     Raises:
         ModelError: the file is missing or truncated, or a tensor is missing, unexpected or of
-            another shape than the module's.
+            another shape or kind than the module's.
     """
     found = read_shapes(path)
-    expected = {name: tuple(array.shape) for name, array in tree_flatten(module.parameters())}
+    parameters = dict(tree_flatten(module.parameters()))
+    expected = {name: tuple(array.shape) for name, array in parameters.items()}
     remedy = "convert the model again"
     for problem, names in (
         ("lacks", sorted(expected.keys() - found.keys())),
@@ -35,6 +36,13 @@ def load_weights(module: nn.Module, path: Path) -> None:
             )
     loaded = mx.load(str(path))
     assert isinstance(loaded, dict)  # as it is for every safetensors file
+    for name, array in loaded.items():
+        floats = mx.issubdtype(parameters[name].dtype, mx.floating)
+        if floats != mx.issubdtype(array.dtype, mx.floating) or (
+            not floats and array.dtype != parameters[name].dtype
+        ):
+            kind = "floats" if floats else parameters[name].dtype
+            raise ModelError(f"{path}: {name} holds {array.dtype} and should hold {kind}; {remedy}")
     module.update(tree_unflatten(list(loaded.items())))
     module.eval()
 

@@ -1,5 +1,7 @@
-/* Each thread of the pool takes an even share and sums into an array of its own; the sums are added
-   up at the end, so that results do not depend on who was faster. */
+/* Gradients of the codec's layers, for training; see gradient.h.
+
+   Each thread of the pool takes an even share and sums into an array of its own; the sums are added
+   up at the end, so that results do not depend on which thread was faster. */
 #include "gradient.h"
 
 #include <stdatomic.h>
@@ -29,8 +31,8 @@ typedef struct {
     _Atomic int *failed;
 } conv_job;
 
-/* One tile: by_weight[tap][i][o] += Σ_t x[t · stride + tap · dilation][i] · given[t][o]. Time is
-   what is summed over, so the input is turned to lie along it, for each phase of the stride. */
+/* Add one tile: by_weight[tap][i][o] += Σ_t x[t · stride + tap · dilation][i] · given[t][o]. The
+   sum runs over time, so the input is transposed to lie along it, for each phase of the stride. */
 static void conv_tile(const conv_job *job, int row, int from, float *window, float *turned,
                       float *sums) {
     const conv_sizes *size = &job->sizes;

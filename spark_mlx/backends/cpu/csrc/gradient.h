@@ -1,7 +1,8 @@
-/* Gradients of the layers in codec_ops.h, for training on a CPU.
+/* Gradients of the layers in codec_ops.h and activations.h, for training on a CPU.
 
-   The gradient of a convolution by its input is a convolution again, so only those by weights are
-   here, and those of the activations. */
+   Arrays are float32 without gaps; `given` is the gradient of a layer's output. Work is shared out
+   over the pool; any thread may call these. The gradient of a convolution by its input is a
+   convolution again, so only those by weights are here, and those of the activations. */
 #ifndef SPARK_GRADIENT_H
 #define SPARK_GRADIENT_H
 
