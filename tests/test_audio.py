@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,12 +259,21 @@ def test_interrupted_writing_leaves_the_old_file(
     files.write(path, tone(1), RATE)
     before = path.read_bytes()
 
-    def half(self: Path, data: bytes) -> None:
-        with self.open("wb") as file:
-            file.write(data[:100])
-        raise error
+    fdopen = os.fdopen
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    class Half(io.BytesIO):
+        """A file that takes the first bytes of what is written, then fails."""
+
+        def __init__(self, descriptor: int, mode: str) -> None:
+            super().__init__()
+            self._file = fdopen(descriptor, mode)
+
+        def write(self, data: Any) -> int:
+            with self._file:
+                self._file.write(data[:100])
+            raise error
+
+    monkeypatch.setattr(os, "fdopen", Half)
     expected = AudioError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         files.write(path, tone(2), RATE)

@@ -284,16 +284,19 @@ def test_help_imports_nothing_heavy() -> None:
         ("", "empty"),
         (" \n\t", "empty"),
         ("?! … —", "nothing to say"),
-        ("bell\x07", "U+0007"),
+        ("\x07", "nothing to say"),
     ],
 )
 def test_bad_text(spark: Command, text: str, complaint: str) -> None:
     assert complaint in spark.refused("say", "-", "-o", "-", stdin=text.encode())
 
 
-def test_lone_surrogate(spark: Command) -> None:
-    argument = b"a\xff".decode("utf-8", "surrogateescape")
-    assert "half a character" in spark.refused("say", argument, "-o", "-")
+@pytest.mark.parametrize(("text", "left_out"), [(b"bell\x07", "U+0007"), (b"a\xff", "U+DCFF")])
+def test_characters_left_out_are_told(spark: Command, text: bytes, left_out: str) -> None:
+    argument = text.decode("utf-8", "surrogateescape")
+    told = spark("say", argument, "-o", "-", check=True).stderr.decode()
+    assert "left out" in told
+    assert left_out in told
 
 
 def test_text_file_that_is_no_text(spark: Command, tmp_path: Path) -> None:

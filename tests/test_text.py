@@ -160,7 +160,7 @@ def test_expected_seconds() -> None:
         ('"Stop!" he said. Off.', ['"Stop," he said, Off.']),
         (
             "Ask the Capt. of ex. 3.5, etc., now.",
-            ["Ask the Capt of ex three point five, etc, now."],
+            ["Ask the Capt of ex three point five, et cetera, now."],
         ),
         ("I can. See example.com now.", ["I can, See example dot com now."]),
         ("好。走吧！", ["好，走吧！"]),

@@ -24,8 +24,9 @@ _UNKNOWN = 0xFFFFFFFF  # the length of a wav that is not known yet
 class WavStream:
     """A wav of 16 bits on a binary stream, each part written at once.
 
-    Its header tells the length only where the stream can be sought, at the end; players read any
-    other to its end.
+    Its header comes with the first samples, so that an error before them leaves the stream empty.
+    It tells the length only where the stream can be sought, at the end; players read any other to
+    its end.
 
     Raises:
         AudioError: the stream cannot be written.
@@ -36,13 +37,13 @@ class WavStream:
         self._stream = stream
         self._rate = rate
         self._bytes = 0
+        self._begun = False
 
     def __enter__(self) -> WavStream:
         try:
             self._start = self._stream.tell() if self._stream.seekable() else None
         except OSError:  # a pipe
             self._start = None
-        self._put(self._header(_UNKNOWN))
         return self
 
     def __exit__(
@@ -51,12 +52,17 @@ class WavStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._start is not None and not isinstance(error, AudioError):
+        if self._begun and self._start is not None and not isinstance(error, AudioError):
             self._stream.seek(self._start)
             self._put(self._header(self._bytes))
             self._stream.seek(0, io.SEEK_END)
 
     def write(self, samples: Samples) -> None:
+        if not len(samples):
+            return
+        if not self._begun:
+            self._begun = True
+            self._put(self._header(_UNKNOWN))
         pcm = np.rint(np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2").tobytes()
         self._bytes += len(pcm)
         self._put(pcm)

@@ -29,11 +29,11 @@ class Row(NamedTuple):
 
 def clone(args: argparse.Namespace) -> int:
     _check_target(args)
-    if not args.consent:
-        note("clone only voices whose owner agreed; --consent keeps how they did")
     voice = load_model(args).clone(
         args.audio, transcript=args.transcript, name=args.name, consent=args.consent
     )
+    if not args.consent:
+        note("clone only voices whose owner agreed; --consent keeps how they did")
     return _save(voice, args)
 
 
