@@ -24,9 +24,11 @@ WORKERS ?= 2
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-# The same without the CPU backend: the path that a GPU runs.
+# What a GPU runs too: model, generation and streaming by plain MLX, without the CPU backend.
+PLAIN := lm generate parity sampling stream pipeline
 test-plain: $(VENV)/.installed
-	SPARK_MLX_BACKEND=mlx $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	SPARK_MLX_BACKEND=mlx $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+		$(PLAIN:%=tests/test_%.py)
 
 # The limits of wall-clock time hold on a quiet machine only.
 test-timing: $(VENV)/.installed
