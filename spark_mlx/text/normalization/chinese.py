@@ -10,7 +10,7 @@ import re
 
 _DIGITS = "零一二三四五六七八九"
 _GROUPS = ("", "万", "亿", "万亿")
-_MONEY = {"$": "美元", "£": "英镑", "€": "欧元", "¥": "元"}
+_MONEY = {"$": "美元", "£": "英镑", "€": "欧元", "¥": "元", "¢": "美分"}
 _SCALES = {
     "k": "千",
     "m": "百万",
@@ -96,6 +96,9 @@ TO = "到"
 HASHTAG = "话题"
 NUMBER = "第"
 VERSION = "版本"
+COPYRIGHT = "版权所有"
+SECTION = SECTIONS = "第"
+POWER = "的"
 
 
 def cardinal(n: int) -> str:
@@ -211,6 +214,10 @@ def quantity(first: str, last: str | None, unit: str, joined: bool = False) -> s
 def fraction(whole: int | None, top: int, bottom: int) -> str:
     part = f"{cardinal(bottom)}分之{cardinal(top)}"
     return part if whole is None else f"{cardinal(whole)}又{part}"
+
+
+def power(base: str, exponent: str) -> str:
+    return f"{number(base)}的{number(exponent)}次方"
 
 
 def ratio(first: str, second: str) -> str:

@@ -32,6 +32,7 @@ _MONEY = {
     "£": ("pound", "pounds", "pence"),
     "€": ("euro", "euros", "cent"),
     "¥": ("yen", "yen", ""),
+    "¢": ("cent", "cents", ""),
 }
 _SCALE_LETTERS = {"k": "thousand", "m": "million", "bn": "billion", "b": "billion"}
 # A sign that differs from its unit by its ending only; the plural takes an s.
@@ -119,6 +120,9 @@ TO = " to "
 HASHTAG = "hashtag "
 NUMBER = "number "
 VERSION = "version "
+COPYRIGHT = "copyright "
+SECTION, SECTIONS = "section ", "sections "
+POWER = " to the power of "
 
 
 def cardinal(n: int) -> str:
@@ -250,6 +254,12 @@ def fraction(whole: int | None, top: int, bottom: int) -> str:
     if whole is None:
         return f"{cardinal(top)} {part}"
     return f"{cardinal(whole)} and {'a' if top == 1 else cardinal(top)} {part}"
+
+
+def power(base: str, exponent: str) -> str:
+    if exponent in ("2", "3"):
+        return f"{number(base)} {'squared' if exponent == '2' else 'cubed'}"
+    return f"{number(base)}{POWER}{number(exponent)}"
 
 
 def ratio(first: str, second: str) -> str:

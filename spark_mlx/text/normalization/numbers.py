@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from spark_mlx.text.normalization import chinese as zh
 from spark_mlx.text.normalization import english as en
@@ -160,6 +161,18 @@ def _chinese_year(m: re.Match[str], reader: Reader) -> str | None:
     return zh.digits(m["n"]) if n % 1000 or n == 2000 else None
 
 
+def _power(m: re.Match[str], reader: Reader) -> str:
+    return reader.power(m["a"], m["b"])
+
+
+def _digit_groups(m: re.Match[str], reader: Reader) -> str:
+    return reader.phone(m[0])
+
+
+def _circled(m: re.Match[str], reader: Reader) -> str:
+    return reader.number(str(int(unicodedata.numeric(m[0]))))
+
+
 def _number(m: re.Match[str], reader: Reader) -> str:
     counting = m["counted"] is not None and m["nth"] is None
     return (m["nth"] or "") + reader.number(m["a"], counting)
@@ -182,6 +195,11 @@ _NO_COUNT = r"(?! (?:[a-z]+s|people|men|women|children|million|billion|hundred)\
 NUMBER_RULES: list[Rule] = [
     rule(_START + _YMD % ("-", "-"), _iso_date),
     rule(_START + _YMD % ("/", "/"), _iso_date),
+    rule(r"(?<=\bISBN )(?:97[89][ -]?)?\d{1,7}(?:[ -]?\d{1,7}){1,3}[ -]?[\dX]\b", _digit_groups),
+    rule(_START + r"(?<!-)\d{4}(?:[ -]\d{4}){2,4}(?![\d-])", _digit_groups),
+    rule(_START + r"(?<!-)\d{1,7}(?:-\d{1,7}){3,5}(?![\d-])", _digit_groups),
+    rule(_START + rf"(?P<a>{_NUM})\^(?P<b>[-−]?\d{{1,6}})(?![\d.^])", _power),
+    rule("[①-⑳❶-➓🄀-🄊]", _circled),
     rule(_START + r"(?P<a>\d{1,2})/(?P<b>\d{1,2})/(?P<y>[12]\d{3})(?![\d/])", _slashed_date),
     rule(
         rf"(?P<the>(?<=\bthe )|(?<=\bThe ))?{_START}(?P<d>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? "
@@ -214,13 +232,17 @@ NUMBER_RULES: list[Rule] = [
         r"|(?:bn|[kKmMbB])\b|[千万亿百]+)?(?:元)?",
         _money,
     ),
-    rule(_AMOUNT + r" ?(?P<sign>[$£€¥])", _money_behind),
+    rule(_AMOUNT + r" ?(?P<sign>[$£€¥¢])", _money_behind),
     rule(
         rf"{_START}(?P<a>{_SIGN}{_NUM})(?P<first> ?[%％])?(?:{_DASH}(?P<b>{_NUM}))?"
         r" ?(?(b)[%％]|(?(first)|[%％]))",
         _percent,
     ),
-    rule(rf"{_AMOUNT}(?P<joint>[ -]?)(?P<unit>{_UNIT})(?![A-Za-z0-9²³/'’])", _quantity),
+    rule(
+        rf"{_AMOUNT}(?P<joint>[ -]?)(?P<unit>{_UNIT})(?![A-Za-z0-9²³/'’])"
+        r"(?:\.(?=[,;:)]| [a-z]))?",
+        _quantity,
+    ),
     rule(rf"(?:{_START}(?P<whole>\d{{1,4}}) ?)?(?P<glyph>[½¼¾⅓⅔])", _glyph_fraction),
     rule(
         rf"{_START}(?<!/)(?:(?P<whole>\d{{1,4}}) )?(?P<a>\d{{1,3}})/(?P<b>\d{{1,3}})(?![\d/]|\.\d)",

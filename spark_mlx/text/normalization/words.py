@@ -70,7 +70,8 @@ _RULERS = (
     "Henry|Louis|Charles|George|Edward|Elizabeth|William|James|Richard|John Paul|Philip|Napoleon|"
     "Benedict|Pius|Catherine|Nicholas|Alexander|Frederick|Mary|Peter"
 )
-_ROMAN = r"(?P<n>(?=[IVX])X{0,3}(?:IX|IV|V?I{0,3}))(?![\w'’])"
+_ROMAN_NUMBER = r"(?P<n>(?=[IVX])X{0,3}(?:IX|IV|V?I{0,3}))"
+_ROMAN = rf"{_ROMAN_NUMBER}(?![\w'’])"
 _TLD = (
     "com|org|net|edu|gov|info|dev|app|io|co|uk|de|cn|ai|eu|fr|jp|us|me|tv|txt|pdf|md|py|json|csv|"
     "wav|mp3|html|zip|docx|jpg|png"
@@ -181,6 +182,22 @@ def _with(m: re.Match[str], reader: Reader) -> str:
     return "with "
 
 
+def _copyright(m: re.Match[str], reader: Reader) -> str:
+    return reader.COPYRIGHT
+
+
+def _section(m: re.Match[str], reader: Reader) -> str:
+    return reader.SECTION if len(m["signs"]) == 1 else reader.SECTIONS
+
+
+def _century(m: re.Match[str], reader: Reader) -> str:
+    return ENGLISH.ordinal(_roman(m["n"]))
+
+
+def _power(m: re.Match[str], reader: Reader) -> str:
+    return reader.POWER
+
+
 def _hash(m: re.Match[str], reader: Reader) -> str:
     return reader.NUMBER
 
@@ -224,6 +241,10 @@ WORD_RULES: list[Rule] = [
     rule(rf"\b(?P<kept>(?:{_DIVISIONS}) )(?!I [a-z]){_ROMAN}", _division),
     rule(rf"\b(?P<kept>(?:{_RULERS}) )(?!I\b){_ROMAN}", _ruler),
     rule(rf"\b(?P<kept>(?:King|Queen|Pope|Emperor|Tsar) (?:{_RULERS}) )(?=I\b){_ROMAN}", _ruler),
+    rule(rf"\b{_ROMAN_NUMBER}(?:th)?(?= centur(?:y|ies)\b)", _century),
+    rule(r"© ?|\(c\) (?=[12]\d{3}\b)", _copyright),
+    rule(r"(?P<signs>§{1,2}) ?(?=\w)", _section),
+    rule(r"(?<=[A-Za-z)])\^(?=[\w(-])", _power),
     rule(r"(?<![\w&])#(?=\d{1,6}\b)", _hash),
     rule(r"(?<![\w&])#(?P<word>[^\W\d]\w{0,80})", _hashtag),
     rule(r"(?<![\w@])@(?=[A-Za-z_])", _at),
