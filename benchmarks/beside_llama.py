@@ -1,4 +1,4 @@
-"""Measures llama.cpp with the language model of a checkpoint, to set beside `spark-mlx bench`.
+"""Measure llama.cpp with the language model of a checkpoint, to set beside `spark-mlx bench`.
 
     pip install llama-cpp-python gguf
     python benchmarks/beside_llama.py CHECKPOINT

@@ -18,7 +18,7 @@ _PIPE = 4096  # bytes: 512 frames
 
 
 class Card:
-    """Reads what is played, `speed` times as fast as a sound card would.
+    """Read the played samples, `speed` times as fast as a sound card would.
 
     For a process to play into it, `$ALSA_CONFIG_PATH` has to be `config` before it loads PortAudio.
 

@@ -1,4 +1,4 @@
-"""Measures what a shorter look-ahead costs: streamed samples against the whole decode.
+"""Measure the error of a shorter look-ahead: streamed samples against the whole decode.
 
     python benchmarks/look_ahead.py
     python benchmarks/look_ahead.py --random full

@@ -1,4 +1,4 @@
-"""Shows where the time of one spoken sentence goes, stage by stage.
+"""Profile one spoken sentence, stage by stage.
 
     python benchmarks/profile_sentence.py --model FOLDER
     python benchmarks/profile_sentence.py --random full

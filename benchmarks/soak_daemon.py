@@ -1,4 +1,4 @@
-"""Does the daemon hold? Reads to it for minutes while things go wrong, and says what was lost.
+"""Soak test of the daemon: speak for minutes while clients, devices and processes fail.
 
     python benchmarks/soak_daemon.py --minutes 30 --speed 4 --csv soak.csv --plot soak.svg
 

@@ -1,4 +1,4 @@
-"""Does playback hold on this machine? Plays for minutes, and measures how fast it stops.
+"""Soak test of playback: play for minutes, and measure the time to stop.
 
     python benchmarks/soak_playback.py --minutes 3 --stops 100
 

@@ -1,4 +1,4 @@
-"""Does live speech hold? Reads aloud for minutes to a card that is a file, and compares.
+"""Soak test of live speech: speak for minutes to a card that is a file, and compare.
 
     python benchmarks/soak_speech.py --minutes 10
 

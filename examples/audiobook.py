@@ -1,4 +1,4 @@
-"""Reads a text file of any length aloud into one sound file, paragraph by paragraph, in one voice.
+"""Read a text file of any length into one sound file, paragraph by paragraph, in one voice.
 
     python examples/audiobook.py book.txt book.flac --voice alice --seed 3
 
@@ -21,17 +21,17 @@ PAUSE = 0.7  # seconds between paragraphs
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Reads a text file aloud into one sound file.")
+    parser = argparse.ArgumentParser(description="Read a text file aloud into one sound file.")
     parser.add_argument("text", type=Path, help="a text file")
     parser.add_argument("output", type=Path, help="the sound file to write")
-    parser.add_argument("--voice", help="a saved voice's name or an .npz file (one made up)")
+    parser.add_argument("--voice", help="a saved voice's name or an .npz file (a created one)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another reading")
     parser.add_argument("--model", help="a model folder or a hub id (the default model)")
     arguments = parser.parse_args()
 
     paragraphs = read_paragraphs(arguments.text)
     tts = spark_mlx.load(arguments.model)
-    # Made up once: a voice made up anew for every paragraph would be another every time.
+    # Created once: each creation gives another voice.
     voice = voices.find(arguments.voice) if arguments.voice else tts.create_voice()
     pause = np.zeros(int(PAUSE * tts.sample_rate), dtype=np.float32)
     parts = []
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def read_paragraphs(path: Path) -> list[str]:
-    """The paragraphs that hold something to say; a row of asterisks between chapters does not."""
+    """Split into paragraphs that hold words; a row of asterisks between chapters does not."""
     blocks = path.read_text(encoding="utf-8").replace("\r\n", "\n").split("\n\n")
     paragraphs = [block for block in blocks if any(c.isalnum() for c in block)]
     if not paragraphs:

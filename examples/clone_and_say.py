@@ -1,4 +1,4 @@
-"""Speaks a sentence in the voice of a recording.
+"""Speak a sentence in the voice of a recording.
 
     python examples/clone_and_say.py alice.wav "Good morning." morning.wav --consent "by mail"
 
@@ -15,7 +15,7 @@ import spark_mlx
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Speaks a sentence in the voice of a recording.")
+    parser = argparse.ArgumentParser(description="Speak a sentence in the voice of a recording.")
     parser.add_argument("clip", type=Path, help="a recording: wav, flac, mp3 or ogg")
     parser.add_argument("text", help="what to say")
     parser.add_argument("output", type=Path, help="the sound file to write")

@@ -1,4 +1,4 @@
-"""Turns a recording into tokens and back: what the codec alone keeps of it.
+"""Turn a recording into tokens and back, to hear the loss of the codec alone.
 
     python examples/codec_round_trip.py alice.wav again.wav
 
@@ -16,7 +16,7 @@ from spark_mlx.audio import files
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Turns a recording into tokens and back.")
+    parser = argparse.ArgumentParser(description="Turn a recording into tokens and back.")
     parser.add_argument("clip", type=Path, help="a recording: wav, flac, mp3 or ogg")
     parser.add_argument("output", type=Path, help="the sound file to write")
     parser.add_argument("--model", help="a model folder or a hub id (the default model)")
@@ -30,8 +30,8 @@ def main() -> None:
 
     seconds = len(samples) / tts.sample_rate
     count = len(codes.semantic_tokens)
-    print(f"{seconds:.2f} s are {len(codes.global_tokens)} global tokens, who speaks,")
-    print(f"and {count} semantic tokens, what is said: {count / seconds:.1f} a second")
+    print(f"{seconds:.2f} s are {len(codes.global_tokens)} global tokens, the speaker,")
+    print(f"and {count} semantic tokens, the speech: {count / seconds:.1f} a second")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Makes a voice up from labels, saves it, and speaks two sentences with it.
+"""Create a voice from labels, save it, and speak two sentences with it.
 
     python examples/create_voice.py tom.npz --gender male --pitch low --seed 7
 
 Both sentences come from one voice: it keeps its speaker, and the pitch and speed that the model
-wrote for it. The sounds lie beside the voice as tom-1.wav and tom-2.wav.
+chose for it. The sounds lie beside the voice as tom-1.wav and tom-2.wav.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 import spark_mlx
 from spark_mlx.generation.labels import GENDERS, LEVELS
 
-SENTENCES = ("This voice belongs to nobody.", "It stays the same.")
+SENTENCES = ("This voice is a new one.", "It stays the same.")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Makes a voice up and speaks with it.")
+    parser = argparse.ArgumentParser(description="Create a voice and speak with it.")
     parser.add_argument("output", type=Path, help="the voice to write, ending in .npz")
     parser.add_argument("--gender", choices=GENDERS, default="female")
     parser.add_argument("--pitch", choices=LEVELS, default="moderate")

@@ -43,7 +43,7 @@ def random_checkpoint(size: Literal["tiny", "full"], destination: Path) -> Path:
 
 
 def write_checkpoint(configs: Path, keys: Mapping[str, Shapes], destination: Path) -> Path:
-    """Writes a checkpoint of any shape.
+    """Write a checkpoint of any shape.
 
     Args:
         configs: folder with the published configuration files; copied as they stand.
