@@ -56,6 +56,8 @@ class Codec:
         bicodec: with weights that are evaluated.
         open_semantic_encoder: called when semantic tokens are first asked for.
         computing: entered by whatever computes.
+        stretches: how many semantic tokens may be decoded at once, the most first; () for any
+            number up to `LONGEST_STRETCH`.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Codec:
         bicodec: BiCodec,
         open_semantic_encoder: Callable[[], SemanticEncoder],
         computing: contextlib.AbstractContextManager[None],
+        stretches: tuple[int, ...] = (),
     ) -> None:
         self.config = config
         self.bicodec = bicodec
@@ -72,6 +75,7 @@ class Codec:
         self.semantic_codes = config.quantizer.codebook_size
         self._open_semantic_encoder = open_semantic_encoder
         self._computing = computing
+        self._stretches = stretches
 
     @classmethod
     def load(
@@ -80,12 +84,13 @@ class Codec:
         config: ModelConfig,
         accelerate: Callable[[nn.Module], None],
         computing: contextlib.AbstractContextManager[None],
+        stretches: tuple[int, ...] = (),
     ) -> Codec:
         """Open the codec of a model folder.
 
         Args:
             accelerate: fits a loaded module to the device, in place.
-            computing: see `Codec`.
+            computing, stretches: see `Codec`.
         """
 
         def opened(module: Module, file: str) -> Module:
@@ -101,7 +106,7 @@ class Codec:
 
         with computing:
             bicodec = opened(BiCodec(config.bicodec), CODEC_FILE)
-        return cls(config, bicodec, open_semantic_encoder, computing)
+        return cls(config, bicodec, open_semantic_encoder, computing, stretches)
 
     @functools.cached_property
     def receptive_field(self) -> tuple[int, int]:
@@ -156,14 +161,23 @@ class Codec:
         before, after = self.receptive_field
         parts = [np.zeros(0, dtype=np.float32)]
         stop = len(speech) if stop is None else stop
-        for first in range(start, stop, LONGEST_STRETCH):
-            end = min(stop, first + LONGEST_STRETCH)
+        while start < stop:
+            size = self._stretch(stop - start)
+            end = min(stop, start + size)
+            first = max(0, end - size)  # some may be there already
             low = max(0, first - before)
             with self._computing:
                 window = mx.array(speech[low : end + after])[None]
                 samples = self.bicodec.decode(mx.array(voice)[None], window, first - low, end - low)
-                parts.append(np.array(samples[0]))
+                parts.append(np.array(samples[0])[(start - first) * self.config.hop :])
+            start = end
         return np.concatenate(parts)
+
+    def _stretch(self, remaining: int) -> int:
+        """How many semantic tokens to decode next; more than remain where no fewer are allowed."""
+        if not self._stretches:
+            return min(LONGEST_STRETCH, remaining)
+        return next((size for size in self._stretches if size <= remaining), self._stretches[-1])
 
 
 def _mono(samples: Samples) -> Samples:

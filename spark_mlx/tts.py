@@ -54,7 +54,7 @@ def load(model: str | Path | None = None, dtype: str | None = None) -> SparkTTS:
     backend = backends.choose()
     folder = hub.resolve(model)
     config = ModelConfig.load(folder)
-    codec = Codec.load(folder, config, backend.accelerate, backend.new_stream())
+    codec = Codec.load(folder, config, backend.accelerate, backend.new_stream(), backend.stretches)
     vocabulary = Vocabulary.load(
         folder, codec.global_codes, codec.semantic_codes, config.lm.vocab_size
     )

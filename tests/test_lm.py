@@ -7,7 +7,7 @@ import pytest
 from spark_mlx.backends import Backend
 from spark_mlx.backends.cpu import native
 from spark_mlx.backends.cpu.backend import CPUBackend
-from spark_mlx.backends.mlx import MLXBackend
+from spark_mlx.backends.mlx.backend import MLXBackend
 from spark_mlx.checkpoints.quantization import convert_dtype, quantize
 from spark_mlx.model.qwen2 import KVCache, LMConfig, Qwen2, causal
 

@@ -32,11 +32,13 @@ class Backend(Protocol):
         name: "mlx" or "cpu".
         default_dtype: what the language model computes in unless told otherwise.
         default_bits: of weights that are converted for it, or None to leave them as they are.
+        stretches: see `Codec`.
     """
 
     name: str
     default_dtype: str
     default_bits: int | None
+    stretches: tuple[int, ...]
 
     def new_stream(self) -> ComputeStream:
         """A stream of its device."""
@@ -74,7 +76,7 @@ def choose() -> Backend:
     if name == "auto":
         name = "cpu" if linux and mx.default_device().type == mx.cpu else "mlx"
     if name == "mlx":
-        from spark_mlx.backends.mlx import MLXBackend
+        from spark_mlx.backends.mlx.backend import MLXBackend
 
         return MLXBackend()
     from spark_mlx.backends.cpu.backend import CPUBackend

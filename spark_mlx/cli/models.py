@@ -34,7 +34,7 @@ def mention_built_in(args: argparse.Namespace) -> None:
 
 
 AUTO_QUANTIZE = (
-    "On a CPU the language model is stored in 8 bits a weight, which makes it faster than speech. "
+    "The language model is stored in 8 bits a weight, which is fastest on this device. "
     "The cost was measured on the small model alone, whose words and pitch stayed within chance "
     "(docs/nano.md). --quantize none stores the weights as published."
 )

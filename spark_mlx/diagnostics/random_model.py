@@ -195,7 +195,7 @@ def random_tts(
         encoder = SemanticEncoder(config.wav2vec2, config.encoder, config.quantizer)
         return _filled(encoder, backend)
 
-    codec = Codec(config, bicodec, open_semantic_encoder, computing)
+    codec = Codec(config, bicodec, open_semantic_encoder, computing, backend.stretches)
     vocabulary = Vocabulary(tokenizer_json(), codec.global_codes, codec.semantic_codes)
     return SparkTTS(config, vocabulary, lm, codec, backend)
 

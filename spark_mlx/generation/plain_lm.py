@@ -41,7 +41,7 @@ class PlainLM:
 
     @property
     def computes_in(self) -> str:
-        layer = self.model.layers[0].mlp.gate_proj
+        layer = self.model.layers[0].self_attn.o_proj
         bits = f"{layer.bits} bit, " if isinstance(layer, nn.QuantizedLinear) else ""
         return f"{bits}{self.dtype}{self._remark}"
 
@@ -86,7 +86,8 @@ class PlainBatch:
 
 
 class PlainHead:
-    """See `Head`.
+    """See `Head`. Logits are float32 whatever the model computes in: bfloat16 knows no numbers
+    between 16 and 16.125, and likely ids would be tied.
 
     Attributes:
         candidates: their ids, (N,).
@@ -96,21 +97,23 @@ class PlainHead:
         self.candidates = candidates
         output, embedding = lm.output, lm.embed_tokens
         self._packed: dict[str, Any] = {}
+        self._weight = output.weight[candidates]
+        self._embedded = embedding(candidates)
         if isinstance(output, nn.QuantizedLinear | nn.QuantizedEmbedding):
-            self._weight = output.weight[candidates]
             self._packed = {
-                "scales": output.scales[candidates],
-                "biases": output.biases[candidates],
+                "scales": output.scales[candidates].astype(mx.float32),
+                "biases": output.biases[candidates].astype(mx.float32),
                 "group_size": output.group_size,
                 "bits": output.bits,
             }
+        elif output is embedding and self._weight.dtype == mx.float32:
+            self._weight = self._embedded
         else:
-            self._weight = output.weight[candidates]
-        shared = output is embedding and not self._packed
-        self._embedded = self._weight if shared else embedding(candidates)
+            self._weight = self._weight.astype(mx.float32)
         mx.eval(self._weight, self._packed, self._embedded)
 
     def __call__(self, hidden: mx.array) -> mx.array:
+        hidden = hidden.astype(mx.float32)
         if self._packed:
             return mx.quantized_matmul(hidden, self._weight, transpose=True, **self._packed)
         return hidden @ self._weight.T

@@ -53,7 +53,7 @@ def keep_likeliest(logits: mx.array, sampling: Sampling) -> tuple[mx.array, mx.a
     scaled = logits.astype(mx.float32) / sampling.temperature
     count = scaled.shape[-1]
     if 0 < sampling.top_k < count:
-        chosen = mx.argpartition(-scaled, sampling.top_k - 1, axis=-1)[..., : sampling.top_k]
+        chosen = likeliest(scaled, sampling.top_k)
         scaled = mx.take_along_axis(scaled, chosen, axis=-1)
         order = mx.argsort(-scaled, axis=-1)
         indices = mx.take_along_axis(chosen, order, axis=-1)
@@ -66,6 +66,28 @@ def keep_likeliest(logits: mx.array, sampling: Sampling) -> tuple[mx.array, mx.a
         # The likeliest has nothing before it, so one candidate always stays.
         scaled = mx.where(likelier < sampling.top_p, scaled, -mx.inf)
     return scaled, indices
+
+
+# A GPU sorts as many numbers at once; more take a pass for every doubling.
+BLOCK = 2048
+
+
+def likeliest(logits: mx.array, count: int, block: int = BLOCK) -> mx.array:
+    """The places of the `count` largest of each row, in no order: (B, N) → (B, count).
+
+    First those of each block, then those of all that these leave.
+    """
+    batch, candidates = logits.shape
+    if candidates <= block or count > block // 4:
+        return mx.argpartition(-logits, count - 1, axis=-1)[..., :count]
+    blocks = -(-candidates // block)
+    padding = [(0, 0), (0, blocks * block - candidates)]
+    padded = mx.pad(-logits, padding, constant_values=mx.inf).reshape(batch, blocks, block)
+    firsts = mx.argpartition(padded, count - 1, axis=-1)[..., :count]
+    left = mx.take_along_axis(padded, firsts, axis=-1).reshape(batch, -1)
+    starts = mx.arange(0, blocks * block, block, dtype=firsts.dtype)[:, None]
+    best = mx.argpartition(left, count - 1, axis=-1)[..., :count]
+    return mx.take_along_axis((firsts + starts).reshape(batch, -1), best, axis=-1)
 
 
 def sample(logits: mx.array, sampling: Sampling, keys: mx.array) -> mx.array:

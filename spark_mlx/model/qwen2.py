@@ -99,8 +99,10 @@ class Attention(nn.Module):
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
         dim = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.kv_heads = config.num_key_value_heads
         self._head_dim = config.head_dim
-        kv_dim = config.num_key_value_heads * self._head_dim
+        kv_dim = self.kv_heads * self._head_dim
         self.q_proj = nn.Linear(dim, dim)
         self.k_proj = nn.Linear(dim, kv_dim)
         self.v_proj = nn.Linear(dim, kv_dim)

@@ -8,7 +8,7 @@ from mlx.utils import tree_map, tree_unflatten
 from spark_mlx.backends.cpu.activations import CPUGELU, CPUSiLU, CPUSnake
 from spark_mlx.backends.cpu.attention import CPUAttention, RotaryTables
 from spark_mlx.backends.cpu.conv import CPUConv1d, CPUConvTranspose1d, CPUResidualUnit
-from spark_mlx.backends.cpu.fit import FromPlain
+from spark_mlx.backends.fit import FromPlain
 from spark_mlx.model import layers
 from spark_mlx.model.bicodec.wave_generator import ResidualUnit
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import mlx.core as mx
 
 from spark_mlx.backends.cpu import functions, gradients
-from spark_mlx.backends.cpu.fit import FromPlain
 from spark_mlx.backends.cpu.functions import is_native
+from spark_mlx.backends.fit import FromPlain
 from spark_mlx.model.layers import GELU, SiLU, Snake
 
 # Numbers from which on SiLU is worth a call: fewer, in the middle of the lazy graph of a decode

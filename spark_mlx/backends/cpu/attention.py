@@ -8,8 +8,8 @@ import mlx.core as mx
 import numpy as np
 
 from spark_mlx.backends.cpu import functions, gradients
-from spark_mlx.backends.cpu.fit import FromPlain
 from spark_mlx.backends.cpu.functions import is_native
+from spark_mlx.backends.fit import FromPlain
 from spark_mlx.model.layers import Mask, RotaryEmbedding, ScaledDotProductAttention
 
 

@@ -28,6 +28,7 @@ class CPUBackend:
     name = "cpu"
     default_dtype = "float32"
     default_bits: int | None = 8
+    stretches: tuple[int, ...] = ()
 
     def __init__(self) -> None:
         native.start()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import mlx.core as mx
 
 from spark_mlx.backends.cpu import functions, gradients
-from spark_mlx.backends.cpu.fit import FromPlain
 from spark_mlx.backends.cpu.functions import is_native
+from spark_mlx.backends.fit import FromPlain
 from spark_mlx.model.bicodec.wave_generator import ResidualUnit
 from spark_mlx.model.layers import Conv1d, ConvTranspose1d
 
