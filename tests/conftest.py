@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,11 @@ REFERENCE = ROOT / "tests" / "reference"
 sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "benchmarks")]
 
 from random_checkpoint import random_checkpoint  # noqa: E402
+
+# Sockets take paths of 104 bytes at most on a Mac, whose own folder for such files is a long one.
+if sys.platform == "darwin":
+    os.environ["TMPDIR"] = "/tmp"
+    tempfile.tempdir = None
 
 # A worker of pytest-xdist has these, and a terminal that a test opens would believe them.
 for name in ("COLUMNS", "LINES"):
