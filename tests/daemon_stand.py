@@ -170,3 +170,12 @@ class Daemon:
 def need_portaudio() -> None:
     if sys.platform != "linux" or ctypes.util.find_library("portaudio") is None:
         pytest.skip("needs PortAudio on ALSA (apt install libportaudio2)")
+
+
+def threads_and_memory(pid: int) -> tuple[int, float]:
+    """How many threads a process has, and the megabytes it uses."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        pytest.skip("needs Linux")
+    found = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(found["Threads"]), int(found["VmRSS"].split()[0]) / 1024

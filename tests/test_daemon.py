@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from conftest import AtMost
-from daemon_stand import Card, Daemon, Socket, need_portaudio
+from daemon_stand import Card, Daemon, Socket, need_portaudio, threads_and_memory
 from spark_mlx import voices
 from spark_mlx.cli.daemon import say_through_daemon
 from spark_mlx.cli.parser import build_parser
@@ -225,6 +225,25 @@ def test_cancel_and_close(playing: Daemon) -> None:
     with client_of(playing) as client:
         client.synthesize(LONG)  # nobody takes it
         wait_until(lambda: client.status()["clients"] == 1)
+
+
+def test_threads_and_memory_stay_flat(mute: Daemon) -> None:
+    """Over 200 streams, whole and broken off, each of a client of its own."""
+    text = "A sentence of some words."
+
+    def streams(count: int) -> None:
+        for i in range(count):
+            with client_of(mute) as client:
+                sounds = client.synthesize(text if i % 3 else LONG)
+                next(sounds)
+                if i % 3 == 1:
+                    list(sounds)
+
+    streams(30)
+    threads, memory = threads_and_memory(mute.process.pid)
+    streams(200)
+    wait_until(lambda: threads_and_memory(mute.process.pid)[0] <= threads + 2)
+    assert threads_and_memory(mute.process.pid)[1] < memory + 30
 
 
 # Faults.

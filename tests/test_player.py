@@ -749,3 +749,25 @@ with Player(16000) as out:
     assert "pcm_file" in errors  # ALSA's complaint
     assert len(again) > 22_000
     np.testing.assert_array_equal(again[BLOCK:], trimmed(TONE_3[:40_000])[BLOCK - len(again) :])
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or ctypes.util.find_library("portaudio") is None,
+    reason="needs PortAudio on ALSA",
+)
+def test_sound_libraries_write_nothing_to_the_terminal() -> None:
+    code = (
+        "import ctypes, logging, sys\n"
+        "from spark_mlx.audio.playback import portaudio\n"
+        "if 'log' in sys.argv: logging.basicConfig(level=logging.INFO)\n"
+        "portaudio.load()\n"
+        "alsa, pcm = ctypes.CDLL('libasound.so.2'), ctypes.c_void_p()\n"
+        "assert alsa.snd_pcm_open(ctypes.byref(pcm), b'nowhere', 0, 0) < 0\n"
+    )
+    for args, lines in (([], 0), (["log"], 1)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
+        )
+        found = [line for line in done.stderr.splitlines() if "Unknown PCM" in line]
+        assert len(found) == lines
+        assert len(done.stderr.splitlines()) == lines

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import AtMost
-from daemon_stand import Card, need_portaudio
+from daemon_stand import Card, need_portaudio, threads_and_memory
 from spark_mlx import voices
 from spark_mlx.tts import SparkTTS
 from speechd_stand import Driven, module_command, sound
@@ -368,6 +368,27 @@ def test_a_hundred_stops(tmp_path: Path, model: Path, at_most: AtMost) -> None:
     print(f"stop to last sound: median {median * 1000:.1f} ms, worst {worst * 1000:.1f} ms")
     at_most(median, 0.1)
     at_most(worst, 0.5)  # 0.1, on a machine that does nothing else
+
+
+def test_threads_and_memory_stay_flat(module: Driven) -> None:
+    """Over 120 messages, spoken to the end and stopped."""
+
+    def messages(count: int) -> None:
+        for i in range(count):
+            if i % 2:
+                module.spoken(f"Message number {i} is this.")
+            else:
+                module.speak(LONG)
+                module.until(705)
+                module.send("STOP\n")
+                module.until(703)
+
+    messages(20)
+    threads, memory = threads_and_memory(module.process.pid)
+    messages(120)
+    after = threads_and_memory(module.process.pid)
+    assert after[0] <= threads + 2
+    assert after[1] < memory + 40  # short texts are remembered
 
 
 def test_a_storm_of_stops(module: Driven) -> None:

@@ -5,11 +5,18 @@ What goes wrong with sound on this machine is said here, with what can be done a
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
+import logging
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from spark_mlx.errors import PlaybackError
+
+log = logging.getLogger(__name__)
 
 REMEDY = "write a file instead: -o speech.wav"
 
@@ -102,5 +109,48 @@ def load() -> ModuleType:
             f"sound cannot be played ({error}); install PortAudio (apt install libportaudio2), "
             f"or {REMEDY}"
         ) from error
+    _quieten()
     module: ModuleType = sounddevice
     return module
+
+
+_AlsaHandler = ctypes.CFUNCTYPE(
+    None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p
+)
+_PortAudioHandler = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+
+
+def _log_alsa(
+    file: bytes | None, line: int, function: bytes | None, error: int, message: bytes | None
+) -> None:
+    # The arguments of `message`, a format, cannot be had from here.
+    log.info("ALSA: %s: %s", _text(function), _text(message))
+
+
+def _log_portaudio(message: bytes | None) -> None:
+    log.info("PortAudio: %s", _text(message))
+
+
+# The libraries keep only the address.
+_LOG_ALSA, _LOG_PORTAUDIO = _AlsaHandler(_log_alsa), _PortAudioHandler(_log_portaudio)
+
+
+def _text(message: bytes | None) -> str:
+    return (message or b"").decode(errors="replace").strip()
+
+
+@functools.cache
+def _quieten() -> None:
+    """Log messages of ALSA and PortAudio, which would else be written to the terminal.
+
+    ALSA tells of each underrun. A stream that plays silence between two texts has many of them
+    when another process takes all cores, and the player counts those that can be heard.
+    """
+    if sys.platform != "linux":
+        return
+    for library, setter, handler in (
+        ("libasound.so.2", "snd_lib_error_set_handler", _LOG_ALSA),
+        ("libportaudio.so.2", "PaUtil_SetDebugPrintFunction", _LOG_PORTAUDIO),
+    ):
+        with contextlib.suppress(OSError, AttributeError):  # another library, or build of it
+            getattr(ctypes.CDLL(library), setter)(handler)
