@@ -24,7 +24,7 @@ import soxr
 from conftest import AtMost
 from spark_mlx.audio import player
 from spark_mlx.audio.files import Samples
-from spark_mlx.audio.playback import output, portaudio
+from spark_mlx.audio.playback import default_device, output, portaudio
 from spark_mlx.audio.player import Player
 from spark_mlx.audio.time_stretch import Stretch
 from spark_mlx.errors import PlaybackError
@@ -446,6 +446,66 @@ def test_a_device_that_goes_away(stand: Stand) -> None:
     assert out.waits == 0
 
 
+@pytest.fixture
+def default(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of the default device, as on a Mac; one that headphones change."""
+    found = [40]
+    monkeypatch.setattr(default_device, "LOOK", 0.02)
+    monkeypatch.setattr(default_device, "current", lambda: found[0])
+    monkeypatch.setattr(portaudio, "_default_at_start", [40])
+    return found
+
+
+def test_it_follows_the_default_device(stand: Stand, default: list[int]) -> None:
+    with Player(RATE) as out:
+        out.write(SOUND)
+        until(lambda: out.position > 0.3)
+        default[0] = 77  # headphones
+        until(lambda: len(stand.streams) == 2)
+        out.drain()
+        assert out.position == pytest.approx(2.0)
+    assert stand.events == ["abort", "close", "terminate", "initialize", "stop", "close"]
+    assert out.waits == 0
+
+
+def test_it_stays_on_a_device_that_was_named(stand: Stand, default: list[int]) -> None:
+    with Player(RATE, device="headset") as out:
+        out.write(SOUND)
+        until(lambda: out.position > 0.3)
+        default[0] = 77
+        out.drain()
+    assert len(stand.streams) == 1
+
+
+def test_a_new_player_finds_the_new_default_device(stand: Stand, default: list[int]) -> None:
+    player.play(SOUND[:BLOCK], RATE)
+    default[0] = 77  # while nothing was open
+    stand.events.clear()
+    for _ in range(2):
+        player.play(SOUND[:BLOCK], RATE)
+    assert stand.events == ["terminate", "initialize", "stop", "close", "stop", "close"]
+
+
+def test_core_audio_is_asked_for_the_default_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    status = 0
+
+    def get(object_: int, address: Any, *rest: Any) -> int:
+        asked.append((object_, address._obj.selector.to_bytes(4, "big")))
+        rest[-1]._obj.value = 77
+        return status
+
+    library = SimpleNamespace(AudioObjectGetPropertyData=get)
+    monkeypatch.setattr(default_device, "_core_audio", lambda: library)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert default_device.current() == 77
+    assert asked == [(1, b"dOut")]
+    status = -1
+    assert default_device.current() is None
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert default_device.current() is None
+
+
 @pytest.mark.parametrize("rate", [1.0, 1.5])
 def test_the_next_device_has_another_rate(stand: Stand, rate: float) -> None:
     with Player(RATE, rate=rate) as out:
@@ -746,7 +806,7 @@ with Player(16000) as out:
     again = card.listen(process, RATE)
     printed, errors = process.communicate(timeout=20)
     assert printed == "2.5\n", errors
-    assert "pcm_file" in errors  # ALSA's complaint
+    assert "ALSA lib" not in errors
     assert len(again) > 22_000
     np.testing.assert_array_equal(again[BLOCK:], trimmed(TONE_3[:40_000])[BLOCK - len(again) :])
 
@@ -771,3 +831,16 @@ def test_sound_libraries_write_nothing_to_the_terminal() -> None:
         found = [line for line in done.stderr.splitlines() if "Unknown PCM" in line]
         assert len(found) == lines
         assert len(done.stderr.splitlines()) == lines
+
+
+def test_only_python_writes_to_stderr() -> None:
+    code = (
+        "import os, sys\n"
+        "from spark_mlx.cli.stderr import own_stderr\n"
+        "with own_stderr():\n"
+        "    os.write(2, b'noise\\n')\n"
+        "    print('ours', file=sys.stderr)\n"
+        "os.write(2, b'again\\n')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.split() == ["ours", "again"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from spark_mlx.audio import files
 from spark_mlx.audio.time_stretch import OWN_SPEED
+from spark_mlx.cli.stderr import own_stderr
 from spark_mlx.daemon import client
 from spark_mlx.daemon.address import Address, default_path
 from spark_mlx.errors import DaemonError, SparkError
@@ -44,7 +46,8 @@ def daemon(args: argparse.Namespace) -> int:
         threading.Thread(
             target=_watch_loading, args=(speech, server, failures), daemon=True
         ).start()
-        server.run((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        with contextlib.nullcontext() if args.debug else own_stderr():
+            server.run((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     if failures:
         raise failures[0]
     return 0

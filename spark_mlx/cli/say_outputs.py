@@ -22,6 +22,7 @@ from spark_mlx.audio.time_stretch import OWN_SPEED, Stretch
 from spark_mlx.cli.models import load_model
 from spark_mlx.cli.printing import note as screen_note
 from spark_mlx.cli.screen import Bar, Marker
+from spark_mlx.cli.stderr import own_stderr
 from spark_mlx.errors import GenerationError
 from spark_mlx.generation.pauses import Joiner
 from spark_mlx.generation.sampling import Sampling
@@ -37,6 +38,8 @@ from spark_mlx.voice import Voice
 def aloud(args: argparse.Namespace, text: str) -> None:
     """Play a text while it is written."""
     with contextlib.ExitStack() as screen:
+        if not args.debug:
+            screen.enter_context(own_stderr())
         watchers: list[Watch] = []
         if args.interactive:
             watchers.append(screen.enter_context(Marker(sys.stdout)))

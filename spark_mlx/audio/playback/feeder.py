@@ -15,6 +15,7 @@ import soxr
 
 from spark_mlx.audio.files import Samples
 from spark_mlx.audio.playback import portaudio
+from spark_mlx.audio.playback.default_device import DefaultDevice
 from spark_mlx.audio.playback.output import Output, Watch
 from spark_mlx.audio.playback.portaudio import REMEDY
 from spark_mlx.audio.playback.renderer import Piece, Renderer
@@ -69,6 +70,8 @@ class Feeder:
         self._renderer = renderer
         self._output = Output(sample_rate, renderer)
         self._watch = Watch()
+        self._default = DefaultDevice()
+        self._follows = False  # whether it plays on the default device
         self._thread = threading.Thread(target=self._feed, name="spark-mlx player", daemon=True)
         self._fed_epoch = 0
         self._fed: deque[tuple[int, Samples]] = deque()  # (first, samples) perhaps not heard yet
@@ -88,6 +91,7 @@ class Feeder:
             PlaybackError: there is no such device, or it does not play.
         """
         self._output.connect(device)
+        self._follows = device is None
         rate = self._renderer.rate
         self._resample = None
         if rate != self._sample_rate:
@@ -121,7 +125,9 @@ class Feeder:
         queue = self.queue
         try:
             while not queue.closing:
-                if self._output.gone.is_set() or self._watch.hangs(self._renderer.calls):
+                moved = self._follows and self._default.changed()
+                gone = self._output.gone.is_set() or self._watch.hangs(self._renderer.calls)
+                if gone or moved:
                     self._reconnect()
                 elif not self._feed_some():
                     with queue.changed:

@@ -42,6 +42,8 @@ class Output:
         Raises:
             PlaybackError: there is no such device, or it does not play.
         """
+        if device is None:
+            portaudio.follow_default()
         sounddevice = portaudio.load()
         entry = portaudio.output() if device is None else sounddevice.query_devices(device)
         # Mono would be refused by some devices, and come from the left only on others.

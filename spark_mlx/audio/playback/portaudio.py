@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from spark_mlx.audio.playback import default_device
 from spark_mlx.errors import PlaybackError
 
 log = logging.getLogger(__name__)
+
+_default_at_start: list[int | None] = []  # one, once PortAudio was started
 
 REMEDY = "write a file instead: -o speech.wav"
 
@@ -96,8 +99,16 @@ def restart() -> None:
     try:
         sounddevice._terminate()
         sounddevice._initialize()
+        _default_at_start[:] = [default_device.current()]
     except sounddevice.PortAudioError as error:
         raise PlaybackError(f"sound cannot be played ({error}); {REMEDY}") from error
+
+
+def follow_default() -> None:
+    """Start PortAudio anew when the default device is another one than at its start."""
+    load()
+    if _default_at_start[0] != default_device.current():
+        restart()
 
 
 def load() -> ModuleType:
@@ -110,6 +121,8 @@ def load() -> ModuleType:
             f"or {REMEDY}"
         ) from error
     _quieten()
+    if not _default_at_start:
+        _default_at_start.append(default_device.current())
     module: ModuleType = sounddevice
     return module
 
@@ -117,7 +130,6 @@ def load() -> ModuleType:
 _AlsaHandler = ctypes.CFUNCTYPE(
     None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p
 )
-_PortAudioHandler = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 
 
 def _log_alsa(
@@ -127,12 +139,7 @@ def _log_alsa(
     log.info("ALSA: %s: %s", _text(function), _text(message))
 
 
-def _log_portaudio(message: bytes | None) -> None:
-    log.info("PortAudio: %s", _text(message))
-
-
-# The libraries keep only the address.
-_LOG_ALSA, _LOG_PORTAUDIO = _AlsaHandler(_log_alsa), _PortAudioHandler(_log_portaudio)
+_LOG_ALSA = _AlsaHandler(_log_alsa)  # the library keeps only the address
 
 
 def _text(message: bytes | None) -> str:
@@ -141,16 +148,11 @@ def _text(message: bytes | None) -> str:
 
 @functools.cache
 def _quieten() -> None:
-    """Log messages of ALSA and PortAudio, which would else be written to the terminal.
+    """Log messages of ALSA, which would else be written to the terminal.
 
     ALSA tells of each underrun. A stream that plays silence between two texts has many of them
     when another process takes all cores, and the player counts those that can be heard.
     """
-    if sys.platform != "linux":
-        return
-    for library, setter, handler in (
-        ("libasound.so.2", "snd_lib_error_set_handler", _LOG_ALSA),
-        ("libportaudio.so.2", "PaUtil_SetDebugPrintFunction", _LOG_PORTAUDIO),
-    ):
-        with contextlib.suppress(OSError, AttributeError):  # another library, or build of it
-            getattr(ctypes.CDLL(library), setter)(handler)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another sound system
+            ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_LOG_ALSA)
