@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEXT ?= Hello. This is Spark-TTS, speaking from your own machine.
 NANO := build/nano
 
-.PHONY: say test test-plain test-timing test-full sanitize sanitize-address sanitize-thread check native-check format lint types contracts help-tables nano nano-eval clean
+.PHONY: say test fuzz test-plain test-timing test-full sanitize sanitize-address sanitize-thread check native-check format lint types contracts help-tables nano nano-eval clean
 
 # Into a file, so that there is something to hear on a machine without sound too; then aloud.
 say: $(VENV)/.installed
@@ -65,6 +65,11 @@ sanitize-address sanitize-thread: sanitize-%: $(VENV)/.installed
 		$(CURDIR)/convert $(CURDIR)/voices $(SANITIZE)/$*/spark_mlx/
 	cd $(SANITIZE)/$* && PYTHONPATH=$(CURDIR)/$(SANITIZE)/$* $(RUN_$*) \
 		$(CURDIR)/$(BIN)/python -m pytest $(TESTS_$*:%=$(CURDIR)/tests/%.py)
+
+# The fuzz tests with many more inputs: see docs/robustness.md.
+FUZZ ?= 2000
+fuzz: $(VENV)/.installed
+	SPARK_MLX_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/test_fuzz_config.py tests/test_fuzz_files.py
 
 check: format lint types native-check contracts
 

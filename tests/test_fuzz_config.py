@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
+from fuzz_bytes import MOST_SECONDS, count
 from fuzz_values import mutations
 from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.convert import convert
 from spark_mlx.errors import ConfigError, SparkError
 from spark_mlx.tts import load
 
-COUNT = int(os.environ.get("SPARK_MLX_FUZZ", "60"))  # of each test; `make fuzz` sets more
-MOST_SECONDS = 5.0
+COUNT = count(60)
 
 
 def refusal(action: Callable[[], object]) -> str:
