@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+import warnings
 from typing import Any, Protocol, cast
 
 MAX_OPCODES = 400_000  # a checkpoint of 1000 tensors has 40,000
 
 _MARK = pickletools.markobject
 _SCALARS = frozenset(
-    "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT STRING BINSTRING "
+    "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT BINSTRING "
     "SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8".split()
 )
 _OTHERS = frozenset(
@@ -47,6 +48,12 @@ def scan(stream: Stream) -> None:
         pickle.UnpicklingError: an opcode, a memo index, a key or the number of opcodes is refused.
         ValueError, EOFError: the pickle is damaged.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes in texts that are refused below
+        _scan(stream)
+
+
+def _scan(stream: Stream) -> None:
     stack: list[str] = []  # "scalar", "mark" or "other"
     memo: dict[int, str] = {}
     for count, (opcode, argument, _) in enumerate(pickletools.genops(cast(Any, stream))):

@@ -170,8 +170,9 @@ class Voice:
                 f"{path} was saved by a newer spark-mlx ({error}); update this one"
             ) from error
         except (VoiceError, *_DAMAGE) as error:
+            reason = " ".join(str(error).split())[:200]  # zipfile quotes what it found
             raise VoiceError(
-                f"{path} is no voice or is damaged ({error}); make it again"
+                f"{path} is no voice or is damaged ({reason}); make it again"
             ) from error
 
     def check(self, codec: str, global_count: int, global_size: int, semantic_size: int) -> None:

@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from spark_mlx.errors import TextError
+from spark_mlx import cli
+from spark_mlx.audio.playback import portaudio
+from spark_mlx.cli.read import _greeting
+from spark_mlx.errors import PlaybackError, TextError
 from spark_mlx.reader import clipboard
+from spark_mlx.reader.bookmarks import Bookmark
+from spark_mlx.reader.formats.detect import read_bytes
 from test_cli import Command
 
 DATA = ROOT / "tests" / "data" / "read"
@@ -57,6 +62,38 @@ def test_a_model_that_is_not_there(spark: Command) -> None:
     assert done.stdout.decode() == "The Island of Clocks\n"
     (line,) = done.stderr.decode().splitlines()
     assert "no-model" in line
+
+
+def test_without_a_device_there_is_one_message(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def output() -> None:
+        raise PlaybackError(f"this machine has no output device for sound; {portaudio.REMEDY}")
+
+    monkeypatch.setattr(portaudio, "output", output)
+    monkeypatch.setattr(sys, "stdin", None)
+    path = tmp_path / "text.txt"
+    path.write_text("Hello.")
+    assert cli.main(["read", str(path), "--plain", "--model", str(model)]) == 1
+    out, err = capsys.readouterr()
+    assert out == "text.txt\n"
+    (line,) = err.splitlines()
+    assert "no output device" in line
+    assert "spark-mlx say -f FILE -o speech.wav" in line
+
+
+def test_greetings() -> None:
+    text = "One sentence. " + "And another one follows it here. " * 200
+    document = read_bytes(text.encode(), "x.txt")
+    for position, exact, greeting in (
+        (0, True, "Going on from the beginning."),
+        (60, True, "Going on near the beginning."),
+        (document.end // 2, True, "Going on at 50 per cent."),
+        (0, False, "The file has changed. Going on from the beginning."),
+    ):
+        assert _greeting(document, Bookmark(position, exact)) == greeting
+    chinese = read_bytes("一句话。又一句话。".encode(), "x.txt")
+    assert _greeting(chinese, Bookmark(0, True)) == "从开头继续。"
 
 
 # The clipboard.

@@ -95,7 +95,7 @@ def test_an_encrypted_part_is_refused() -> None:
 
 
 def test_a_file_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spark_mlx.reader.formats.detect._MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("spark_mlx.reader.formats.detect.MAX_BYTES", 1 << 20)
     with pytest.raises(TextError, match="longer than"):
         read_file("/dev/zero")
 

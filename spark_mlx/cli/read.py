@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
 
-from spark_mlx.errors import UsageError
+from spark_mlx.errors import PlaybackError, UsageError
 from spark_mlx.reader import clipboard, line_view
 from spark_mlx.reader.bookmarks import Bookmark, Bookmarks
 from spark_mlx.reader.daemon_engine import DaemonEngine
@@ -89,13 +89,15 @@ def _document(args: argparse.Namespace) -> Document:
         name = "the selection" if args.selection else "the clipboard"
         return detect.read_bytes(clipboard.read(args.selection), name)
     if args.file == "-":
-        return detect.read_bytes(sys.stdin.buffer.read(), "stdin")
+        return detect.read_bytes(sys.stdin.buffer.read(detect.MAX_BYTES + 1), "stdin")
     return detect.read_file(args.file)
 
 
 def _greeting(document: Document, bookmark: Bookmark) -> str:
     """The sentence spoken when a reading goes on where it was left."""
     per_cent = 100 * bookmark.position // document.end
+    if per_cent == 0:
+        return _greeting_at_the_beginning(document, bookmark)
     if document.is_chinese:
         return (
             f"从百分之{per_cent}处继续。"
@@ -108,6 +110,14 @@ def _greeting(document: Document, bookmark: Bookmark) -> str:
     )
 
 
+def _greeting_at_the_beginning(document: Document, bookmark: Bookmark) -> str:
+    if document.is_chinese:
+        return "从开头继续。" if bookmark.exact else "文件已更改，从开头继续。"
+    begins = bookmark.position < document.sentence_at(0)[1]
+    where = "from the beginning" if begins else "near the beginning"
+    return f"Going on {where}." if bookmark.exact else f"The file has changed. Going on {where}."
+
+
 def _engine(args: argparse.Namespace) -> AbstractContextManager[SpeechEngine]:
     """The daemon, if one runs and no option asks for another model or device; else our own."""
     if args.model is None and args.dtype is None and args.device is None:
@@ -116,9 +126,19 @@ def _engine(args: argparse.Namespace) -> AbstractContextManager[SpeechEngine]:
         daemon = client.connect()
         if daemon is not None:
             return DaemonEngine(daemon)
+    from spark_mlx.audio.playback import portaudio
+    from spark_mlx.checkpoints import hub
     from spark_mlx.cli.models import load_model
     from spark_mlx.speech_queue import service
 
+    if not args.device:
+        # Both before the model is loaded for nothing.
+        hub.resolve(args.model)
+        try:
+            portaudio.output()
+        except PlaybackError as error:
+            remedy = "connect one, or write a file: spark-mlx say -f FILE -o speech.wav"
+            raise PlaybackError(str(error).replace(portaudio.REMEDY, remedy)) from error
     device = int(args.device) if args.device and args.device.isdecimal() else args.device
     return service.SpeechQueue(functools.partial(load_model, args), device=device)
 

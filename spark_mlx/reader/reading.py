@@ -77,6 +77,7 @@ class Reading:
         self._heard: list[Span] = []  # sentences since the last poll
         self._moved = False  # while paused: resuming the engine would go on at the old sentence
         self._failures = 0  # since a sentence was last heard
+        self._passed_over = ""  # message of the first of them
         # Whether a new engine was opened since then: one that never spoke is not opened again.
         self._reconnected = True
 
@@ -222,7 +223,9 @@ class Reading:
         if event.kind == "sentence":
             begun = self._window.starts[event.utterance]
             self._window.current = event.utterance
-            self._failures, self._reconnected = 0, False
+            if self._passed_over:
+                self._notices.append(self._passed_over)
+            self._passed_over, self._failures, self._reconnected = "", 0, False
             self.span = begun + event.span[0], begun + event.span[1]
             self._heard.append(self.span)
             if self.state is State.LOADING:
@@ -242,13 +245,16 @@ class Reading:
             self._handle_error(event)
 
     def _handle_error(self, event: Event) -> None:
-        """Pass over one utterance that fails; retry once if the next fails too, then give up."""
+        """Pass over one utterance that fails; retry once if the next fails too, then give up.
+
+        The message is told when a later utterance is heard, or with the failure: once.
+        """
         begun = self._window.starts.pop(event.utterance)
         self._failures += 1
         if self._failures > 2:
             self._fail(event.message)
             return
-        self._notices.append(event.message)
+        self._passed_over = self._passed_over or event.message
         if self._failures == 1 and self._window.starts:
             self.span = self.document.sentence_at(max(begun, self.span[0]))
             self._fill()
@@ -257,7 +263,7 @@ class Reading:
 
     def _fail(self, message: str) -> None:
         self._window.starts.clear()
-        self._failures = 0
+        self._passed_over, self._failures = "", 0
         self.state = State.FAILED
         self.failure = message
         self._notices.append(f"{message}; space tries again")

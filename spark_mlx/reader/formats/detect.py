@@ -13,7 +13,7 @@ from spark_mlx.reader.formats import encodings, epub, html, markdown, pdf, plain
 _MARKDOWN = (".md", ".markdown", ".mkd", ".mdown")
 _HTML = (".html", ".htm", ".xhtml", ".xht")
 _HTML_START = re.compile(r"<(?:!doctype\s+html|html)\b", re.IGNORECASE)
-_MAX_BYTES = 200 << 20  # of a file
+MAX_BYTES = 200 << 20  # of a file
 _MAX_TITLE = 300  # characters
 _DECLARED = re.compile(
     rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)|"
@@ -45,7 +45,7 @@ def read_file(path: str | Path) -> Document:
     """
     try:
         with Path(path).open("rb") as file:  # maybe a pipe, or a device without an end
-            data = file.read(_MAX_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
         whole = str(Path(path).resolve())
     except OSError as error:
         raise TextError(f"cannot read {path}: {error.strerror or error}") from error
@@ -58,8 +58,8 @@ def read_bytes(data: bytes, name: str, path: str = "") -> Document:
     Raises:
         TextError: as `read_file`.
     """
-    if len(data) > _MAX_BYTES:
-        raise TextError(f"{name} is longer than {_MAX_BYTES >> 20} MB; split it")
+    if len(data) > MAX_BYTES:
+        raise TextError(f"{name} is longer than {MAX_BYTES >> 20} MB; split it")
     if not data.strip():
         raise TextError(f"{name} is empty; give a document with words")
     title, blocks = _blocks(data, name)

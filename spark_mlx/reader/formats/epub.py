@@ -47,7 +47,8 @@ def blocks(data: bytes, name: str) -> tuple[str, list[Block]]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _Book(archive, name).blocks()
     except _DAMAGE as error:
-        raise TextError(f"{name} is damaged ({error}); get it again") from error
+        reason = " ".join(str(error).split())[:200]  # zipfile quotes what it found
+        raise TextError(f"{name} is damaged ({reason}); get it again") from error
 
 
 class _Book:
