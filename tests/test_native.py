@@ -236,7 +236,7 @@ def test_a_package_without_native_code_speaks_slowly_and_says_so(tmp_path: Path)
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "SPARK_MLX_BACKEND": "auto"},
         check=False,
     )
     (device,) = (line for line in done.stdout.splitlines() if "device:" in line)

@@ -1,9 +1,9 @@
 /* Read and check the arguments of the functions that Python calls.
 
-   Input: Python objects. Output: arrays whose type, size and layout are what the computation reads
-   and writes, and sizes within their bounds. Whatever does not fit raises ValueError (TypeError for
-   an object of another kind) naming the argument, its value and what was expected. With the GIL
-   held. */
+   Input: Python objects. Output: arrays of the type, size and layout that the computation reads and
+   writes, and sizes within their bounds. An argument that does not fit raises ValueError, or
+   TypeError if it is an object of another kind, with its name, its value and the expectation. With
+   the GIL held. */
 #ifndef SPARK_ARGUMENTS_H
 #define SPARK_ARGUMENTS_H
 
@@ -32,7 +32,7 @@ typedef struct {
 int arrays_open(array *arrays, const array_spec *specs, int count, PyObject *const *objects);
 void arrays_close(array *arrays, int count);
 
-/* Check that an array holds so many numbers; `meaning` tells in the message what they are. */
+/* Check that an array holds so many numbers; the message explains the number by `meaning`. */
 int array_expect(const array *a, long size, const char *meaning);
 
 /* Check that an array holds rows of `columns` > 0 numbers. */

@@ -7,7 +7,6 @@
 #include "activations.h"
 #include "arguments.h"
 #include "codec_ops.h"
-#include "gradient.h"
 
 /* ---- Activations ---- */
 
@@ -98,8 +97,7 @@ static const number size_bounds[SIZES] = {
     {"out", 1, MAX_SPAN, 0},
 };
 
-/* Read a tuple of the ten sizes; 0 with an exception, for "O&" in PyArg_ParseTuple. */
-static int read_sizes(PyObject *object, void *into) {
+int read_sizes(PyObject *object, void *into) {
     if (!PyTuple_Check(object) || PyTuple_GET_SIZE(object) != SIZES) {
         PyErr_Format(PyExc_ValueError, "sizes: expected a tuple of %d numbers", SIZES);
         return 0;
@@ -116,8 +114,7 @@ static int read_sizes(PyObject *object, void *into) {
     return 1;
 }
 
-/* Check the sizes that any convolution has to have, and that spans of frames fit an int. */
-static int check_sizes(const conv_sizes *s) {
+int check_sizes(const conv_sizes *s) {
     if (s->in % s->groups != 0) return refuse("in", s->in, "a multiple of groups");
     if (s->out % s->groups != 0) return refuse("out", s->out, "a multiple of groups");
     if (times(s->kernel, s->dilation) > MAX_SPAN)
@@ -131,8 +128,7 @@ static int check_sizes(const conv_sizes *s) {
     return 0;
 }
 
-/* Check the number of output frames of a convolution. */
-static int check_frames(const conv_sizes *s) {
+int check_frames(const conv_sizes *s) {
     int span = s->frames + 2 * s->padding - s->dilation * (s->kernel - 1) - 1;
     int frames = span < 0 ? 0 : span / s->stride + 1;
     if (s->out_frames == frames) return 0;
@@ -239,113 +235,6 @@ static PyObject *residual_unit_(PyObject *self, PyObject *args) {
     return arrays_finish(a, COUNT, failed);
 }
 
-/* ---- Gradients ---- */
-
-static PyObject *conv_gradient(PyObject *self, PyObject *args) {
-    (void)self;
-    static const array_spec specs[] = {
-        {"x", FLOAT32, 0}, {"given", FLOAT32, 0}, {"by_weight", FLOAT32, 1}};
-    enum { X, GIVEN, BY_WEIGHT, COUNT };
-    PyObject *objects[COUNT];
-    array a[COUNT];
-    conv_sizes s;
-    int failed = 0;
-    if (!PyArg_ParseTuple(args, "OOOO&", &objects[X], &objects[GIVEN], &objects[BY_WEIGHT],
-                          read_sizes, &s) ||
-        check_sizes(&s) != 0 || check_frames(&s) != 0)
-        return NULL;
-    if (s.groups != 1) {
-        refuse("groups", s.groups, "1 for a gradient");
-        return NULL;
-    }
-    if (arrays_open(a, specs, COUNT, objects) != 0) return NULL;
-    if (array_expect(&a[X], times(times(s.batch, s.frames), s.in), "batch · frames · in") == 0 &&
-        array_expect(&a[GIVEN], times(times(s.batch, s.out_frames), s.out),
-                     "batch · out_frames · out") == 0 &&
-        array_expect(&a[BY_WEIGHT], times(times(s.kernel, s.in), s.out), "kernel · in · out") ==
-            0) {
-        Py_BEGIN_ALLOW_THREADS;
-        failed = gradient_conv(a[X].data, a[GIVEN].data, a[BY_WEIGHT].data, &s);
-        Py_END_ALLOW_THREADS;
-    }
-    return arrays_finish(a, COUNT, failed);
-}
-
-static PyObject *snake_gradient(PyObject *self, PyObject *args) {
-    (void)self;
-    static const array_spec specs[] = {{"x", FLOAT32, 0},
-                                       {"alpha", FLOAT32, 0},
-                                       {"given", FLOAT32, 0},
-                                       {"by_x", FLOAT32, 1},
-                                       {"by_alpha", FLOAT32, 1}};
-    enum { X, ALPHA, GIVEN, BY_X, BY_ALPHA, COUNT };
-    PyObject *o[COUNT];
-    array a[COUNT];
-    number channels = {"channels", 1, INT_MAX, 0};
-    int failed = 0;
-    if (!PyArg_ParseTuple(args, "OOOOOO&", &o[X], &o[ALPHA], &o[GIVEN], &o[BY_X], &o[BY_ALPHA],
-                          read_number, &channels) ||
-        arrays_open(a, specs, COUNT, o) != 0)
-        return NULL;
-    if (array_expect_rows(&a[X], channels.value) == 0 &&
-        array_expect(&a[ALPHA], channels.value, "channels") == 0 &&
-        array_expect(&a[BY_ALPHA], channels.value, "channels") == 0 &&
-        array_expect(&a[GIVEN], a[X].size, "as many as x") == 0 &&
-        array_expect(&a[BY_X], a[X].size, "as many as x") == 0) {
-        Py_BEGIN_ALLOW_THREADS;
-        failed = gradient_snake(a[X].data, a[ALPHA].data, a[GIVEN].data, a[BY_X].data,
-                                a[BY_ALPHA].data, a[X].size / channels.value, channels.value);
-        Py_END_ALLOW_THREADS;
-    }
-    return arrays_finish(a, COUNT, failed);
-}
-
-static PyObject *elementwise_gradient(PyObject *args,
-                                      void compute(const float *, const float *, float *, long)) {
-    static const array_spec specs[] = {
-        {"x", FLOAT32, 0}, {"given", FLOAT32, 0}, {"by_x", FLOAT32, 1}};
-    PyObject *objects[3];
-    array a[3];
-    if (!PyArg_ParseTuple(args, "OOO", &objects[0], &objects[1], &objects[2]) ||
-        arrays_open(a, specs, 3, objects) != 0)
-        return NULL;
-    if (array_expect(&a[1], a[0].size, "as many as x") == 0 &&
-        array_expect(&a[2], a[0].size, "as many as x") == 0) {
-        Py_BEGIN_ALLOW_THREADS;
-        compute(a[0].data, a[1].data, a[2].data, a[0].size);
-        Py_END_ALLOW_THREADS;
-    }
-    return arrays_finish(a, 3, 0);
-}
-
-static PyObject *gelu_gradient(PyObject *self, PyObject *args) {
-    (void)self;
-    return elementwise_gradient(args, gradient_gelu);
-}
-
-static PyObject *silu_gradient(PyObject *self, PyObject *args) {
-    (void)self;
-    return elementwise_gradient(args, gradient_silu);
-}
-
-static PyObject *softmax_gradient(PyObject *self, PyObject *args) {
-    (void)self;
-    static const array_spec specs[] = {{"y", FLOAT32, 0}, {"given", FLOAT32, 1}};
-    PyObject *objects[2];
-    array a[2];
-    number columns = {"columns", 1, INT_MAX, 0};
-    if (!PyArg_ParseTuple(args, "OOO&", &objects[0], &objects[1], read_number, &columns) ||
-        arrays_open(a, specs, 2, objects) != 0)
-        return NULL;
-    if (array_expect_rows(&a[0], columns.value) == 0 &&
-        array_expect(&a[1], a[0].size, "as many as y") == 0) {
-        Py_BEGIN_ALLOW_THREADS;
-        gradient_softmax(a[0].data, a[1].data, a[0].size / columns.value, columns.value);
-        Py_END_ALLOW_THREADS;
-    }
-    return arrays_finish(a, 2, 0);
-}
-
 PyMethodDef codec_methods[] = {
     {"snake", snake_, METH_VARARGS, "snake(x, alpha, y, channels)"},
     {"gelu", gelu_, METH_VARARGS, "gelu(x, y)"},
@@ -359,12 +248,5 @@ PyMethodDef codec_methods[] = {
     {"residual_unit", residual_unit_, METH_VARARGS,
      "residual_unit(x, alpha1, dilated, bias1, alpha2, pointwise, bias2, y, row, frames, channels, "
      "kernel, dilation)"},
-    {"conv_gradient", conv_gradient, METH_VARARGS, "conv_gradient(x, given, by_weight, sizes)"},
-    {"snake_gradient", snake_gradient, METH_VARARGS,
-     "snake_gradient(x, alpha, given, by_x, by_alpha, channels)"},
-    {"gelu_gradient", gelu_gradient, METH_VARARGS, "gelu_gradient(x, given, by_x)"},
-    {"silu_gradient", silu_gradient, METH_VARARGS, "silu_gradient(x, given, by_x)"},
-    {"softmax_gradient", softmax_gradient, METH_VARARGS,
-     "softmax_gradient(y, given, columns), into given"},
     {NULL, NULL, 0, NULL},
 };

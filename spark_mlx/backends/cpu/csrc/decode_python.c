@@ -1,7 +1,7 @@
 /* The functions of decoding as Python calls them.
 
    Input: arrays, and matrices, decoders and caches as capsules. Every shape is checked here, before
-   the GIL is released. A decoder keeps alive what it was made from; a cache fits decoders of the
+   the GIL is released. A decoder keeps its vectors and matrices alive; a cache fits decoders of the
    sizes it was made for, and one call at a time. */
 #include "decode_python.h"
 
@@ -10,105 +10,14 @@
 #include "arguments.h"
 #include "decode.h"
 #include "decode_kernels.h"
-#include "decode_sampling.h"
+#include "matrix_python.h"
 
-#define MATRIX "spark_mlx.matrix"
 #define DECODER "spark_mlx.decoder"
 #define CACHE "spark_mlx.cache"
 
-/* Get the pointer of a capsule, or NULL with a TypeError. */
-static void *get(PyObject *object, const char *kind, const char *name) {
-    if (PyCapsule_IsValid(object, kind)) return PyCapsule_GetPointer(object, kind);
-    PyErr_Format(PyExc_TypeError, "%s: expected a %s, not %s", name, kind,
-                 Py_TYPE(object)->tp_name);
-    return NULL;
-}
-
-/* ---- Matrices ---- */
-
-static void drop_matrix(PyObject *capsule) {
-    matrix *m = PyCapsule_GetPointer(capsule, MATRIX);
-    matrix_free(m);
-    free(m);
-}
-
-/* Pack what `pack` was given; NULL with an exception. */
-static matrix *new_matrix(const array *a, int rows, int columns, int bits) {
-    long groups = times(rows, columns / GROUP), words = columns / 32 * bits;
-    if (array_expect(&a[0], times(rows, bits == 32 ? columns : words), "rows · columns") != 0)
-        return NULL;
-    for (int i = 1; i < (bits == 32 ? 1 : 3); i++)
-        if (array_expect(&a[i], groups, "rows · columns / 64") != 0) return NULL;
-    matrix *m = malloc(sizeof *m);
-    int failed = m == NULL;
-    if (!failed) {
-        Py_BEGIN_ALLOW_THREADS;
-        failed = matrix_pack(m, rows, columns, bits, a[0].data, bits == 32 ? NULL : a[1].data,
-                             bits == 32 ? NULL : a[2].data) != 0;
-        Py_END_ALLOW_THREADS;
-    }
-    if (!failed) return m;
-    free(m);
-    PyErr_NoMemory();
-    return NULL;
-}
-
-static PyObject *pack(PyObject *self, PyObject *args) {
-    (void)self;
-    PyObject *objects[3];
-    number rows = {"rows", 1, INT_MAX - WIDTH, 0}, columns = {"columns", 1, INT_MAX, 0};
-    number bits = {"bits", 4, 32, 0};
-    if (!PyArg_ParseTuple(args, "OOOO&O&O&", &objects[0], &objects[1], &objects[2], read_number,
-                          &rows, read_number, &columns, read_number, &bits))
-        return NULL;
-    int is_packed = bits.value != 32, count = is_packed ? 3 : 1;
-    if (is_packed && bits.value != 8 && bits.value != 4) {
-        refuse("bits", bits.value, "4, 8 or 32");
-        return NULL;
-    }
-    if (is_packed && columns.value % GROUP != 0) {
-        refuse("columns", columns.value, "a multiple of 64 for quantised weights");
-        return NULL;
-    }
-    const array_spec specs[] = {{"weight", is_packed ? UINT32 : FLOAT32, 0},
-                                {"scales", FLOAT32, 0},
-                                {"biases", FLOAT32, 0}};
-    array a[3];
-    if (arrays_open(a, specs, count, objects) != 0) return NULL;
-    matrix *m = new_matrix(a, rows.value, columns.value, bits.value);
-    arrays_close(a, count);
-    if (m == NULL) return NULL;
-    PyObject *capsule = PyCapsule_New(m, MATRIX, drop_matrix);
-    if (capsule == NULL) {
-        matrix_free(m);
-        free(m);
-    }
-    return capsule;
-}
-
-static PyObject *multiply(PyObject *self, PyObject *args) {
-    (void)self;
-    PyObject *capsule, *objects[2];
-    number count = {"count", 1, INT_MAX, 0};
-    if (!PyArg_ParseTuple(args, "OOOO&", &capsule, &objects[0], &objects[1], read_number, &count))
-        return NULL;
-    const matrix *m = get(capsule, MATRIX, "matrix");
-    static const array_spec specs[] = {{"x", FLOAT32, 0}, {"y", FLOAT32, 1}};
-    array a[2];
-    if (m == NULL || arrays_open(a, specs, 2, objects) != 0) return NULL;
-    int failed = 0;
-    if (array_expect(&a[0], times(count.value, m->columns), "count · columns") == 0 &&
-        array_expect(&a[1], times(count.value, m->rows), "count · rows") == 0) {
-        Py_BEGIN_ALLOW_THREADS;
-        failed = matrix_multiply(m, count.value, a[0].data, a[1].data);
-        Py_END_ALLOW_THREADS;
-    }
-    return arrays_finish(a, 2, failed);
-}
-
 /* ---- Decoders ---- */
 
-/* A decoder and what it was made from: the arrays of its vectors, and the list of its matrices. */
+/* A decoder with the arrays of its vectors and the list of its matrices. */
 typedef struct {
     decoder d;
     array *vectors;
@@ -139,7 +48,7 @@ static const float *open_vector(decoder_holder *h, PyObject *object, const char 
 
 /* Get a matrix of these sizes; NULL with an exception. */
 static const matrix *get_matrix(PyObject *object, const char *name, int rows, int columns) {
-    const matrix *m = get(object, MATRIX, name);
+    const matrix *m = get_capsule(object, MATRIX, name);
     if (m == NULL || (m->rows == rows && m->columns == columns)) return m;
     PyErr_Format(PyExc_ValueError, "%s is a matrix of %d x %d, expected %d x %d", name, m->rows,
                  m->columns, rows, columns);
@@ -249,7 +158,7 @@ static void drop_cache(PyObject *capsule) {
 
 static PyObject *new_cache(PyObject *self, PyObject *capsule) {
     (void)self;
-    const decoder *d = get(capsule, DECODER, "decoder");
+    const decoder *d = get_capsule(capsule, DECODER, "decoder");
     if (d == NULL) return NULL;
     cache_holder *h = calloc(1, sizeof *h);
     if (h == NULL || decode_cache_open(&h->cache, &d->sizes) != 0) {
@@ -269,7 +178,8 @@ static PyObject *new_cache(PyObject *self, PyObject *capsule) {
 static int get_caches(const decoder *d, PyObject *objects, int count, cache_holder **holders) {
     const decode_sizes *s = &d->sizes;
     for (int i = 0; i < count; i++) {
-        const cache_holder *h = holders[i] = get(PyTuple_GET_ITEM(objects, i), CACHE, "caches");
+        const cache_holder *h = holders[i] =
+            get_capsule(PyTuple_GET_ITEM(objects, i), CACHE, "caches");
         if (h == NULL) return -1;
         if (h->sizes.layers != s->layers || h->sizes.kv_heads != s->kv_heads ||
             h->sizes.head_dim != s->head_dim) {
@@ -310,7 +220,7 @@ static PyObject *decode(PyObject *self, PyObject *args) {
     PyObject *capsule, *list, *objects[2];
     if (!PyArg_ParseTuple(args, "OO!OO", &capsule, &PyList_Type, &list, &objects[0], &objects[1]))
         return NULL;
-    const decoder *d = get(capsule, DECODER, "decoder");
+    const decoder *d = get_capsule(capsule, DECODER, "decoder");
     static const array_spec specs[] = {{"x", FLOAT32, 0}, {"y", FLOAT32, 1}};
     array a[2];
     if (d == NULL || arrays_open(a, specs, 2, objects) != 0) return NULL;
@@ -331,37 +241,10 @@ static PyObject *decode(PyObject *self, PyObject *args) {
     return arrays_finish(a, 2, failed);
 }
 
-/* ---- Sampling ---- */
-
-static PyObject *draw(PyObject *self, PyObject *args) {
-    (void)self;
-    PyObject *objects[2];
-    float temperature, top_p;
-    if (!PyArg_ParseTuple(args, "OOff", &objects[0], &objects[1], &temperature, &top_p))
-        return NULL;
-    static const array_spec specs[] = {{"logits", FLOAT32, 0}, {"noise", FLOAT32, 0}};
-    array a[2];
-    if (arrays_open(a, specs, 2, objects) != 0) return NULL;
-    int drawn = -1;
-    if (a[0].size < 1 || a[0].size > INT_MAX) refuse("len(logits)", a[0].size, "1 to 2147483647");
-    else if (a[1].size < 1 || a[1].size > a[0].size)
-        refuse("len(noise)", a[1].size, "1 to as many as logits");
-    else if (!(temperature > 0))
-        PyErr_SetString(PyExc_ValueError, "temperature is not above 0, expected a positive number");
-    else if ((drawn = decode_sample(a[0].data, (int)a[0].size, (int)a[1].size, temperature, top_p,
-                                    a[1].data)) < 0)
-        PyErr_NoMemory();
-    arrays_close(a, 2);
-    return drawn < 0 ? NULL : PyLong_FromLong(drawn);
-}
-
 PyMethodDef decode_methods[] = {
-    {"pack", pack, METH_VARARGS, "pack(weight, scales, biases, rows, columns, bits) → a matrix"},
-    {"times", multiply, METH_VARARGS, "times(matrix, x, y, count): y = x · matrixᵀ"},
     {"decoder", new_decoder, METH_VARARGS,
      "decoder((hidden, intermediate, heads, kv_heads, head_dim), eps, norm, frequencies, layers)"},
     {"cache", new_cache, METH_O, "cache(decoder) → an empty cache of one stream"},
     {"decode", decode, METH_VARARGS, "decode(decoder, caches, x, y), a cache for each row of x"},
-    {"draw", draw, METH_VARARGS, "draw(logits, noise, temperature, top_p) → an index of logits"},
     {NULL, NULL, 0, NULL},
 };

@@ -34,11 +34,11 @@ void gemm_panel(int rows, int columns, int depth, const float *a, long a_row, co
                 float *c, long c_row);
 int gemm_panel_width(void);
 
-/* Transpose x (frames, channels) → y (channels, y_row ≥ frames); what is left of a row becomes
+/* Transpose x (frames, channels) → y (channels, y_row ≥ frames); the rest of a row becomes
    zero. */
 void gemm_transpose(const float *x, long x_row, int frames, int channels, float *y, int y_row);
 
-/* c (m, n) = a (m, k) · b (n, k)ᵀ, added to what c holds if `add`; in parallel. Returns 0, or -1
+/* c (m, n) = a (m, k) · b (n, k)ᵀ, added to c if `add`; in parallel. Returns 0, or -1
    where OpenBLAS is the better choice on this CPU; c is then untouched. */
 int gemm_transposed(int m, int n, int k, const float *a, int a_row, const float *b, int b_row,
                     int add, float *c, int c_row);

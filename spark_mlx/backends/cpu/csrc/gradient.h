@@ -20,7 +20,7 @@ int gradient_snake(const float *x, const float *alpha, const float *given, float
 void gradient_gelu(const float *x, const float *given, float *by_x, long size);
 void gradient_silu(const float *x, const float *given, float *by_x, long size);
 
-/* Of softmax: from what it gave, `y`, into `given`. */
+/* Of softmax: from its output y, into `given`. */
 void gradient_softmax(const float *y, float *given, long rows, int columns);
 
 #endif

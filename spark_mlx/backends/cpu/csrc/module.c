@@ -1,4 +1,4 @@
-/* spark_mlx.backends.cpu._native: the module, and what concerns the process as a whole.
+/* spark_mlx.backends.cpu._native: the module and its functions for the whole process.
 
    Importing it changes nothing; `open_blas`, `limit_heaps` and `redirect` do, called by native.py
    when a model is loaded. Functions hold the GIL unless they compute. */
@@ -15,6 +15,8 @@
 #include "codec_python.h"
 #include "decode_python.h"
 #include "gemm.h"
+#include "gradient_python.h"
+#include "matrix_python.h"
 #include "patch_blas.h"
 #include "pool.h"
 
@@ -47,7 +49,7 @@ static PyObject *calls(PyObject *self, PyObject *unused) {
 }
 
 /* Layers of a codec come in many sizes of megabytes. Left to itself, glibc soon keeps such blocks
-   in its heaps when they are freed, and these grow to twice of what is in use. A larger limit than
+   in its heaps when they are freed, and these grow to twice the memory in use. A larger limit than
    the 128 KiB of its start spares small models most of the page faults. */
 static PyObject *limit_heaps(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
@@ -107,6 +109,8 @@ static struct PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT,
 PyMODINIT_FUNC PyInit__native(void) {
     PyObject *module = PyModule_Create(&definition);
     if (module != NULL && (PyModule_AddFunctions(module, codec_methods) != 0 ||
+                           PyModule_AddFunctions(module, gradient_methods) != 0 ||
+                           PyModule_AddFunctions(module, matrix_methods) != 0 ||
                            PyModule_AddFunctions(module, decode_methods) != 0))
         Py_CLEAR(module);
     return module;
