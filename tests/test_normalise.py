@@ -11,7 +11,7 @@ import pytest
 
 from spark_mlx.text.normalization import normalise, replacements
 from spark_mlx.text.normalization.chinese import cardinal as chinese
-from spark_mlx.text.normalization.english import cardinal, ordinal, year
+from spark_mlx.text.normalization.english_numbers import cardinal, ordinal, year
 from test_text import split
 
 DATA = Path(__file__).parent / "data"

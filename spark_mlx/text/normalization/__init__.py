@@ -1,9 +1,9 @@
-"""Writes out what a reader would say: numbers, dates, amounts, abbreviations, addresses.
+"""Text normalization: numbers, dates, amounts, abbreviations, addresses → words.
 
-str → str, between `text.clean` and `text.split`. The rules are patterns in the order in which they
-may claim a part of the text; what is claimed is hidden from the later ones, and all that no rule
-claims stays as it is, character for character. How something is said is the matter of a reader,
-`english` or `chinese`, chosen for each place by the text around it.
+str → str, or the places that change. The rules are patterns in the order in which they may claim a
+part of the text; claimed parts are hidden from later rules, and the rest stays as it is, character
+for character. A reader, `english` or `chinese`, chosen for each place by the text around it, has
+the words.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from spark_mlx.text.normalization.dates import DATE_RULES
 from spark_mlx.text.normalization.numbers import NUMBER_RULES
 from spark_mlx.text.normalization.reader import reader_for
 from spark_mlx.text.normalization.words import WORD_RULES
@@ -28,7 +29,7 @@ class Replacement(NamedTuple):
 
 
 def normalise(text: str) -> str:
-    """Writes a text out as it is spoken, in the language around each place."""
+    """Write a text out as it is spoken, in the language around each place."""
     parts = []
     done = 0
     for start, end, spoken in replacements(text):
@@ -38,11 +39,11 @@ def normalise(text: str) -> str:
 
 
 def replacements(text: str) -> list[Replacement]:
-    """What `normalise` changes in a text, in order."""
+    """Find what `normalise` changes in a text, in order."""
     choose = reader_for(text)
     hidden = text
     found: list[Replacement] = []
-    for pattern, say in (*WORD_RULES, *NUMBER_RULES):
+    for pattern, say in (*WORD_RULES, *DATE_RULES, *NUMBER_RULES):
         parts: list[str] = []  # of the text without what this rule claims
         done = 0
         for match in pattern.finditer(hidden):
@@ -59,7 +60,7 @@ def replacements(text: str) -> list[Replacement]:
 
 
 def _spaced(text: str, one: Replacement) -> Replacement:
-    """Keeps the words of a replacement apart from letters beside it: MP3 is "MP three"."""
+    """Keep the words of a replacement apart from letters beside it: MP3 is "MP three"."""
     before, after = text[: one.start][-1:], text[one.end : one.end + 1]
     spoken = one.spoken
     if spoken and _LATIN.match(before) and _LATIN.match(spoken[0]):

@@ -1,6 +1,6 @@
-"""How a Chinese reader says numbers, dates, amounts and addresses.
+"""The Chinese reader: numbers, dates, amounts and addresses, in written parts → words.
 
-The functions are those of `normalise.Reader`; they take what was written, in parts, and give words.
+The functions are those of `reader.Reader`.
 A telephone's one is 一, and two of something are 两.
 """
 

@@ -1,4 +1,4 @@
-"""The rules for numbers and what is written with them: dates, times, amounts, ranges, versions."""
+"""The rules for numbers and what is written with them: amounts, units, ranges, versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 
 from spark_mlx.text.normalization import chinese as zh
 from spark_mlx.text.normalization import english as en
-from spark_mlx.text.normalization.reader import ENGLISH, SENTENCE_END_TOO, Reader, Rule, rule
+from spark_mlx.text.normalization.reader import ENGLISH, Reader, Rule, rule
 
 # Bounded throughout, and begun at the first digit only, so that no text takes long.
 _INT = r"(?:\d{1,3}(?:,\d{3}){1,5}(?![\d])|\d{1,30}(?!\d))"
@@ -16,55 +16,12 @@ _START = r"(?<!\d)(?<!\d[.,])"
 _SIGN = r"(?:(?<![A-Za-z0-9)\]%])[-−])?"
 _DASH = r" ?[-–—~～至] ?"
 _AMOUNT = rf"{_START}(?P<a>{_SIGN}{_NUM})(?:{_DASH}(?P<b>{_NUM}))?"
-_MONTH = "|".join(f"{m}|{m[:3]}\\b\\.?" for m in en.MONTHS).replace("Sep\\b", "Sept?\\b")
 _UNIT = "|".join(sorted([*map(re.escape, en.UNITS), "℃", "m2", "m3", "km2"], key=len, reverse=True))
 # What Chinese counts with, so that 2 is 两. Not 月, 日, 号 and 楼: 二月 is February.
 _COUNTED = (
     "个只条张本位人名件台辆间家头匹次遍趟年天周岁倍元块米公里斤升吨克厘度点小分秒种双份片杯瓶碗"
     "部首句座层万亿千页篇场群对"
 )
-
-
-def _month(name: str) -> int:
-    return [m[:3] for m in en.MONTHS].index(name[:3]) + 1
-
-
-def _date(year: str | None, month: int, day: int, reader: Reader, first: bool) -> str | None:
-    if not 1 <= month <= 12 or not 1 <= day <= 31:
-        return None
-    return reader.date(None if year is None else int(year), month, day, first)
-
-
-def _iso_date(m: re.Match[str], reader: Reader) -> str | None:
-    return _date(m["y"], int(m["m"]), int(m["d"]), reader, False)
-
-
-def _day_month(m: re.Match[str], reader: Reader) -> str | None:
-    said = _date(m["y"], _month(m["m"]), int(m["d"]), reader, False)
-    return said[4:] if said and m["the"] is not None and reader is ENGLISH else said
-
-
-def _month_day(m: re.Match[str], reader: Reader) -> str | None:
-    return _date(m["y"], _month(m["m"]), int(m["d"]), reader, True)
-
-
-def _slashed_date(m: re.Match[str], reader: Reader) -> str | None:
-    """Which of 03/05 is the month is known only if one of them is more than 12, or both equal."""
-    a, b = int(m["a"]), int(m["b"])
-    if a > 12 or a == b:
-        return _date(m["y"], b, a, reader, False)
-    if b > 12:
-        return _date(m["y"], a, b, reader, False)
-    return reader.unclear_date(a, b, int(m["y"])) if a and b else None
-
-
-def _time(m: re.Match[str], reader: Reader) -> str | None:
-    hour, minute = int(m["h"]), None if m["m"] is None else int(m["m"])
-    second = None if m["s"] is None else int(m["s"])
-    half = (m["half"] or "")[:1].lower()
-    if hour > 24 or (minute or 0) > 59 or (second or 0) > 59 or (half and not 0 < hour < 13):
-        return None
-    return reader.clock(hour, minute, second, half)
 
 
 def _ratio(m: re.Match[str], reader: Reader) -> str:
@@ -178,12 +135,6 @@ def _number(m: re.Match[str], reader: Reader) -> str:
     return (m["nth"] or "") + reader.number(m["a"], counting)
 
 
-_YMD = r"(?P<y>[12]\d{3})%s(?P<m>\d{1,2})%s(?P<d>\d{1,2})(?![\d日])"
-_HALF = (
-    r" ?(?P<half>[AaPp](?:\.[Mm]|[Mm](?![A-Za-z0-9]))"
-    rf"(?:\.(?!\.|{SENTENCE_END_TOO}))?)(?![A-Za-z0-9])"
-)
-_CLOCK = r"(?P<h>\d{1,2})[:：](?P<m>\d{2})(?:[:：](?P<s>\d{2}))?(?![\d:：])"
 _AS_YEAR = (
     r"(?:(?<=\b[Tt]he )(?=19|20)|(?<=\b[Ii]n )|(?<=\b[Bb]y )|(?<=\bof )"
     r"|(?<=\b[Ss]ince )|(?<=\b[Uu]ntil )|(?<=\b[Ff]rom )"
@@ -193,26 +144,11 @@ _AS_YEAR = (
 _NO_COUNT = r"(?! (?:[a-z]+s|people|men|women|children|million|billion|hundred)\b)"
 
 NUMBER_RULES: list[Rule] = [
-    rule(_START + _YMD % ("-", "-"), _iso_date),
-    rule(_START + _YMD % ("/", "/"), _iso_date),
     rule(r"(?<=\bISBN )(?:97[89][ -]?)?\d{1,7}(?:[ -]?\d{1,7}){1,3}[ -]?[\dX]\b", _digit_groups),
     rule(_START + r"(?<!-)\d{4}(?:[ -]\d{4}){2,4}(?![\d-])", _digit_groups),
     rule(_START + r"(?<!-)\d{1,7}(?:-\d{1,7}){3,5}(?![\d-])", _digit_groups),
     rule(_START + rf"(?P<a>{_NUM})\^(?P<b>[-−]?\d{{1,6}})(?![\d.^])", _power),
     rule("[①-⑳❶-➓🄀-🄊]", _circled),
-    rule(_START + r"(?P<a>\d{1,2})/(?P<b>\d{1,2})/(?P<y>[12]\d{3})(?![\d/])", _slashed_date),
-    rule(
-        rf"(?P<the>(?<=\bthe )|(?<=\bThe ))?{_START}(?P<d>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? "
-        rf"(?P<m>{_MONTH})(?![A-Za-z])(?:,? (?P<y>[12]\d{{3}})(?!\d))?",
-        _day_month,
-    ),
-    rule(
-        rf"\b(?P<m>{_MONTH}) (?P<d>\d{{1,2}})(?:st|nd|rd|th)?(?![\d:%]|[.,]\d)"
-        rf"(?:,? (?P<y>[12]\d{{3}})(?!\d))?",
-        _month_day,
-    ),
-    rule(rf"{_START}{_CLOCK}(?:{_HALF})?", _time),
-    rule(rf"{_START}(?P<h>\d{{1,2}})(?P<m>(?!))?(?P<s>(?!))?{_HALF}", _time),
     rule(_START + rf"(?P<a>{_NUM})[:：](?P<b>{_NUM})(?![\d:：])", _ratio),
     rule(r"(?<![\w+])\+\d{1,3}(?:[ -]?\(?\d{1,5}\)?){1,5}(?!\d)", _phone),
     rule(r"(?<!\w)\(\d{3}\) ?\d{3}-\d{4}(?!\d)", _phone),

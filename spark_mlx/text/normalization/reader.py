@@ -1,4 +1,4 @@
-"""Who reads a place of a text: the English or the Chinese reader.
+"""Choose the reader of a place in a text: English or Chinese.
 
 Chinese characters beside a place make it Chinese. Where one side is Chinese and the other is not,
 the one that touches the place decides, else the majority of the sentence.
@@ -16,7 +16,7 @@ from spark_mlx.text.sentences import OPENING_WORD
 
 
 class Reader(Protocol):
-    """What a language knows: parts as they are written → words. A `last` makes a range."""
+    """The words of a language: written parts → words. A `last` makes a range."""
 
     SYMBOLS: dict[str, str]
     HASHTAG: str
@@ -71,7 +71,7 @@ _NEAR = 40  # characters in which a neighbour is looked for
 
 
 def reader_for(text: str) -> Callable[[int, int], Reader]:
-    """Who reads the characters from one index to another."""
+    """Make the function that chooses the reader of the characters from one index to another."""
     if not _CJK.search(text):
         only = CHINESE if re.search("[，。、；：！？]", text) else ENGLISH
         return lambda start, end: only
@@ -101,7 +101,7 @@ def reader_for(text: str) -> Callable[[int, int], Reader]:
 
 
 def _first(side: str) -> Reader | None:
-    """The language of the letter that is nearest."""
+    """Find the language of the nearest letter."""
     for c in side:
         if _CJK.match(c):
             return CHINESE
