@@ -135,3 +135,9 @@ def test_a_full_disk_is_told(command: list[str]) -> None:
     assert done.stderr.decode().splitlines() == [
         "spark-mlx: cannot write the output: No space left on device"
     ]
+
+
+def test_paths_that_no_socket_can_have(capsys: Output) -> None:
+    status, _, err = run(capsys, "daemon", "--socket", "/")
+    assert status == 1
+    assert "--socket" in err

@@ -55,6 +55,8 @@ class Address:
                 f"{path} is too long for a socket, whose path has at most {LONGEST_PATH} bytes; "
                 "choose another with --socket"
             )
+        if not path.name:
+            raise DaemonError(f"{path} is a folder, not a socket; choose another with --socket")
         self.path = path
         self._lock_path = path.with_name(f"{path.name}.lock")
         try:
