@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import re
 
-from spark_mlx.text.normalization.english_numbers import (
-    cardinal,
-    digits,
-    number,
-    ordinal,
-    year,
-)
-
-__all__ = ["number", "ordinal", "year"]  # of a `Reader`, beside those defined here
+from spark_mlx.text.normalization.english_numbers import cardinal, digits
+from spark_mlx.text.normalization.english_numbers import number as number  # a Reader's, as below
+from spark_mlx.text.normalization.english_numbers import ordinal as ordinal
+from spark_mlx.text.normalization.english_numbers import year as year
 
 MONTHS = (
     "January February March April May June July August September October November December"
