@@ -13,7 +13,7 @@ _QUANTIZE = "bits of the language model's linear layers and embedding"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the converter's arguments to a parser."""
+    """Add the converter's arguments to a parser."""
     parser.add_argument(
         "source",
         type=Path,
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:
-    """Adds how `spark-mlx download` stores a model."""
+    """Add the options of `spark-mlx download` for storing a model."""
     _add_dtype(parser)
     parser.add_argument(
         "--quantize",
@@ -49,7 +49,7 @@ def _add_dtype(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Converts and prints the report; errors are the caller's."""
+    """Convert and print the report; errors are the caller's."""
     from spark_mlx.convert import convert
 
     report = convert(

@@ -41,7 +41,7 @@ def torch_shape(module: nn.Module, leaf: str, shape: Shape, pointwise: bool) -> 
 
 
 def from_torch(module: nn.Module, leaf: str, x: np.ndarray, pointwise: bool) -> np.ndarray:
-    """Moves the axes of a tensor of `torch_shape`; the arguments are the same."""
+    """Move the axes of a tensor of `torch_shape`; the arguments are the same."""
     if leaf == "weight" and isinstance(module, ConvTranspose1d):
         # (in, out // groups, kernel): the groups lie along `in` there and along `out` here.
         groups = module.groups
@@ -71,7 +71,7 @@ def fold_weight_norm(gain: np.ndarray, direction: np.ndarray, axis: int) -> np.n
 
 
 def batch_norm_inputs(leaf: str) -> Sequence[str]:
-    """What a parameter of `FoldedBatchNorm` is computed from, for `fold_batch_norm`."""
+    """The inputs of `fold_batch_norm` for a parameter of `FoldedBatchNorm`."""
     scale = ("weight", "running_var")
     return scale if leaf == "scale" else (*scale, "bias", "running_mean")
 

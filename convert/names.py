@@ -1,4 +1,4 @@
-"""Which tensor of a checkpoint a parameter comes from, and which tensors nothing comes from."""
+"""Names: parameters of the runtime → tensors of a checkpoint, and tensors that stay unused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
 }
 
-# What inference never reads: folder → (pattern of a tensor's whole name, what it is).
+# Tensors that inference never reads: folder → (pattern of the whole name, purpose).
 _UNUSED: dict[str, tuple[tuple[str, str], ...]] = {
     LM_FOLDER: ((r".*\.rotary_emb\.inv_freq", "rotary frequencies"),),
     CODEC_FOLDER: (
@@ -60,7 +60,7 @@ def upstream_name(file: str, parameter: str) -> tuple[str, str]:
 
 
 def why_unused(folder: str, name: str, config: ModelConfig) -> str | None:
-    """What a tensor that no parameter comes from is for; None when nobody knows it."""
+    """Purpose of a tensor that no parameter comes from; None for an unknown tensor."""
     for pattern, purpose in _UNUSED[folder]:
         if re.fullmatch(pattern, name):
             return purpose

@@ -197,7 +197,7 @@ class _Limited:
 def _record(
     path: Path, name: object, tensor: object, offsets: Mapping[str, int], file_size: int
 ) -> Record:
-    """Checks that a tensor lies inside its storage and the file."""
+    """Check that a tensor lies inside its storage and the file."""
     if not isinstance(name, str) or not isinstance(tensor, _Tensor):
         raise ModelError(f"{path}: {shown(name)} is a {type(tensor).__name__}, not a tensor")
     if len(name) > _MAX_NAME:

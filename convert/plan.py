@@ -1,7 +1,7 @@
-"""What a conversion will do, checked in full before a single number is read.
+"""Plan of a conversion, checked in full before a single number is read.
 
-The parameters of the runtime's own modules say what is needed; names and layout say where it comes
-from. Every tensor of the checkpoint must be used or known to be of no use.
+The parameters of the runtime's own modules are the outputs; names and layout give their inputs.
+Every tensor of the checkpoint must be used or known to be of no use.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Step:
     make: Callable[..., tuple[Tensor, ...]]
 
     def run(self) -> tuple[Tensor, ...]:
-        """Reads the inputs as float32 and computes the outputs."""
+        """Read the inputs as float32 and computes the outputs."""
         return self.make(*(self.source.read(name) for name in self.inputs))
 
 
@@ -56,8 +56,8 @@ class Plan:
     Attributes:
         files: name of one of our files → its steps, in the order of writing.
         used: how many tensors of the checkpoint are taken.
-        changed: what was done to some of them → how often.
-        dropped: what it is → (tensors, numbers) that are left out.
+        changed: kind of change → number of tensors.
+        dropped: purpose → (tensors, numbers) that are left out.
     """
 
     files: dict[str, list[Step]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Plan:
 
 
 def make_plan(config: ModelConfig, sources: Mapping[str, Source]) -> Plan:
-    """Plans all three files; `sources` holds the checkpoint's weight files by folder.
+    """Plan all three files; `sources` holds the checkpoint's weight files by folder.
 
     Raises:
         ModelError: a tensor is missing, unexpected or misshapen; up to five are named.
@@ -98,7 +98,7 @@ def skeletons(config: ModelConfig) -> dict[str, nn.Module]:
 
 
 def _sort_out(folder: str, source: Source, used: set[str], config: ModelConfig, plan: Plan) -> None:
-    """Counts what is dropped, and refuses what nobody knows."""
+    """Count the dropped tensors, and refuse unknown ones."""
     unexpected = []
     for name in source.records.keys() - used:
         purpose = names.why_unused(folder, name, config)
@@ -116,7 +116,7 @@ def _sort_out(folder: str, source: Source, used: set[str], config: ModelConfig, 
 
 
 class _Planner:
-    """Plans one file, and notes what is missing or misshapen."""
+    """Plan one file, and note missing and misshapen tensors."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Where a tensor lies in a file, and how it is read from there: the common end of all formats."""
+"""Place and layout of a tensor in a file, and reading it: common to all formats."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Record:
     """A tensor in a file.
 
     Attributes:
-        dtype: a key of `ELEMENTS`, or another name of safetensors that nobody can read here.
+        dtype: a key of `ELEMENTS`, or another name of safetensors, which cannot be read here.
         shape: as the file gives it.
         strides: in elements, an entry for each axis.
         offset: of the first element, in bytes from the beginning of the file.
@@ -50,14 +50,14 @@ def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    """How many elements lie from a tensor's first to its last, both included."""
+    """Number of elements from a tensor's first to its last, both included."""
     if 0 in shape:
         return 0
     return 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
 
 
 def read_floats(path: Path, name: str, record: Record) -> np.ndarray:
-    """Reads one tensor as float32, whatever floating type it is stored in.
+    """Read one tensor as float32, whatever floating type it is stored in.
 
     Raises:
         ModelError: the tensor holds no floating-point numbers, or the file ends inside it.

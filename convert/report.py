@@ -1,4 +1,4 @@
-"""What a conversion did, for the person who ran it, and the card it leaves in the model folder."""
+"""Report of a conversion, and the card (README.md) of a model folder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Report:
     Attributes:
         destination: the model folder.
         used: how many tensors of the checkpoint were taken.
-        changed: what was done to some of them → how often.
-        dropped: what it is → (tensors, numbers) that were left out.
+        changed: kind of change → number of tensors.
+        dropped: purpose → (tensors, numbers) that were left out.
         sizes: file of the model folder → bytes.
     """
 

@@ -61,7 +61,7 @@ class Source:
 def _read_header(path: Path) -> dict[str, Record]:
     """Name → place of every tensor in a safetensors file, which is checked to be whole."""
     try:
-        # The library checks lengths, offsets and overlaps; what it does not tell is the offsets.
+        # The library checks lengths, offsets and overlaps, but does not return the offsets.
         with safe_open(path, framework="numpy"):
             pass
     except SafetensorError as error:

@@ -28,7 +28,7 @@ _DTYPES: dict[mx.Dtype, tuple[str, int]] = {
 
 
 class TensorSpec(NamedTuple):
-    """What a file promises about one of its tensors."""
+    """Name, dtype and shape of a tensor in the header of a file."""
 
     name: str
     dtype: mx.Dtype
@@ -58,7 +58,7 @@ class SafetensorsWriter:
         self._file.write(header)
 
     def append(self, name: str, tensor: mx.array | np.ndarray) -> None:
-        """Writes the next tensor.
+        """Write the next tensor.
 
         Raises:
             ValueError: another tensor is due, or dtype or shape differ from the spec.

@@ -55,7 +55,7 @@ def make_private(folder: Path) -> None:
     Its files lose those rights too, so state that an older version wrote is covered.
 
     Raises:
-        OSError: the folder cannot be made or read, or belongs to somebody else.
+        OSError: the folder cannot be made or read, or belongs to another user.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in (folder, *folder.iterdir()):

@@ -34,7 +34,7 @@ Tokens: TypeAlias = npt.NDArray[np.int32]
 
 VOICE_FORMAT = 1
 ORIGINS = ("cloned", "created")
-# A minute of semantic tokens is 12 kB, so what is bigger than this (in bytes) is no voice.
+# In bytes. A minute of semantic tokens is 12 kB, so a larger file is no voice.
 LARGEST = 4_000_000
 # Semantic tokens of 80 s, above the longest clip; more would take minutes before the first sound.
 MAX_SEMANTIC = 4000
@@ -61,7 +61,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Attributes:
-    """What a created voice was asked for (labels), and what the model answered (values)."""
+    """Labels that a created voice was asked for, and values that the model answered."""
 
     gender: str
     pitch: str

@@ -143,7 +143,7 @@ def _check_ranges(config: Config, where: str) -> None:
 
 
 def _contradictions(config: ModelConfig) -> list[tuple[str, str]]:
-    """Sections and what is wrong with them: settings that do not fit together."""
+    """Sections with settings that do not fit together, and the problem of each."""
     lm, mel, speaker = config.lm, config.mel, config.speaker_encoder
     prenet, wave, encoder = config.prenet, config.wave_generator, config.encoder
     wav2vec2 = config.wav2vec2

@@ -23,7 +23,7 @@ from spark_mlx.model.qwen2 import LMConfig
 from spark_mlx.model.wav2vec2 import Wav2Vec2Config
 from spark_mlx.version import FORMAT_VERSION
 
-_MAX_BYTES = 1 << 20  # of config.json; what is cut off is no JSON
+_MAX_BYTES = 1 << 20  # of config.json; a longer file is cut off, and then no JSON
 
 
 @dataclasses.dataclass(frozen=True)

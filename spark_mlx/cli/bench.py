@@ -32,7 +32,7 @@ def bench(args: argparse.Namespace) -> int:
 
 
 def table(results: Results) -> str:
-    """The results as aligned text, below a few lines that say what they hold for."""
+    """The results as aligned text, below lines on machine, packages and model."""
     rows = [("", "median", "spread", "unit"), *map(_row, results.measurements)]
     first, second, third = (max(len(row[i]) for row in rows) for i in range(3))
     lines = [
@@ -43,7 +43,7 @@ def table(results: Results) -> str:
 
 
 def _source(args: argparse.Namespace) -> Callable[[], SparkTTS]:
-    """What gives the model that the options ask for."""
+    """A function that loads the model of the options."""
     if args.random is None:
         if args.quantize is not None:
             raise UsageError("--quantize goes with --random; a model folder is made with it or not")

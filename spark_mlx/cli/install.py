@@ -13,7 +13,7 @@ from spark_mlx.install import quick_action, speech_dispatcher
 
 def add_speech_dispatcher(args: argparse.Namespace) -> int:
     speech_dispatcher.check()
-    # What the screen reader could not use is refused here, where somebody can see it.
+    # Refuse a voice or model here, where the message is seen: the screen reader would be silent.
     if args.voice is not None:
         voices.find(args.voice)
     hub.resolve(args.model)

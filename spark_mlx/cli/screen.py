@@ -1,4 +1,4 @@
-"""What a terminal shows while speech is heard: the sentence, or how far it is."""
+"""Terminal output while speech is heard: the current sentence, or a progress bar."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Marker:
         self._unmark()
 
     def __call__(self, chunk: Chunk, position: float) -> None:
-        """Takes note of which chunk is being heard."""
+        """Take note of which chunk is being heard."""
         if chunk.pause:
             self._unmark()
         elif chunk.piece != self._piece:
@@ -80,13 +80,13 @@ class Bar:
 
     @property
     def done(self) -> int:
-        """How many characters were heard."""
+        """Number of characters that were heard."""
         return int(self._bar.n)
 
     def __call__(self, chunk: Chunk, position: float) -> None:
-        """Takes note of how far the speech was heard."""
+        """Take note of how far the speech was heard."""
         start, end = chunk.span
-        # Of what is not yet written, nobody knows how long it takes: only whole pieces count.
+        # The duration of a piece is unknown until it is synthesised: only whole pieces count.
         heard = end if chunk.pause else start
         if heard > self.done:
             self._bar.update(heard - self.done)

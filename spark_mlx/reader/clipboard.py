@@ -1,4 +1,4 @@
-"""What was copied, or is selected, through whichever program of the desktop can tell."""
+"""Read the clipboard or the selection through a program of the desktop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spark_mlx.errors import TextError
 
 _TIMEOUT = 5.0  # seconds; the owner of a selection may hang
 
-# The command for what was copied, and for what is selected; None where there is none.
+# Commands for the clipboard and for the selection.
 _WAYLAND = (("wl-paste", "--no-newline"), ("wl-paste", "--no-newline", "--primary"))
 _XCLIP = (
     ("xclip", "-o", "-selection", "clipboard"),
@@ -21,7 +21,7 @@ _XSEL = (("xsel", "--output", "--clipboard"), ("xsel", "--output", "--primary"))
 
 
 def read(selection: bool = False) -> bytes:
-    """What was copied, or with `selection` what is selected.
+    """Read the clipboard, or with `selection` the selected text.
 
     Raises:
         TextError: there is nothing, no program that can tell, or no desktop.
@@ -53,7 +53,7 @@ def read(selection: bool = False) -> bytes:
 
 
 def _commands(selection: bool) -> list[tuple[str, ...]]:
-    """What may be asked on this desktop, the best one first."""
+    """Commands to try on this desktop, the best one first."""
     found: list[tuple[str, ...]] = []
     if os.environ.get("WAYLAND_DISPLAY"):
         found.append(_WAYLAND[selection])
@@ -73,7 +73,7 @@ def _run(command: tuple[str, ...], what: str) -> bytes:
         raise TextError(f"{command[0]} does not run ({error.strerror}); give a file") from error
     if done.returncode == 0 and done.stdout.strip():
         return done.stdout
-    # The programs fail when there is nothing; what they say of it differs, so it is in brackets.
+    # The programs fail when there is nothing, each with words of its own: they go in brackets.
     reason = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
     detail = f" ({command[0]}: {reason[0]})" if done.returncode and reason else ""
     raise TextError(f"{what} holds no text{detail}; copy or select some, or give a file")

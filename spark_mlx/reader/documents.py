@@ -16,7 +16,7 @@ from spark_mlx.errors import TextError
 from spark_mlx.text import Span, is_speakable, sentence_spans
 
 GAP = "\n\n"  # between paragraphs
-LONGEST_PARAGRAPH = 2000  # characters; what is longer is cut, so that each can be shown at once
+LONGEST_PARAGRAPH = 2000  # characters; a longer one is cut, so that each can be shown at once
 
 # Control characters would move a terminal's cursor, and the others are not seen: marks of
 # direction, zero-width ones, soft hyphens, a byte order mark, halves of characters.
@@ -54,7 +54,7 @@ class Paragraph:
 
 @dataclass
 class Document:
-    """What is read.
+    """A text to be read aloud, by paragraphs and sentences.
 
     Attributes:
         title: to be shown; one line.
@@ -101,16 +101,16 @@ class Document:
 
     @property
     def is_chinese(self) -> bool:
-        """Whether what is said about it should be said in Chinese."""
+        """Whether messages about the document should be in Chinese."""
         beginning = self.text[:2000]
         return len(_CHINESE.findall(beginning)) > len(_WORD.findall(beginning))
 
     def paragraph_at(self, place: int) -> int:
-        """Which paragraph holds a place, or comes before the gap that does."""
+        """Index of the paragraph that holds a position, or ends before it."""
         return max(0, bisect.bisect_right(self._starts, place) - 1)
 
     def sentences(self, index: int) -> list[Span]:
-        """Where the sentences of a paragraph stand; together they cover what is spoken of it."""
+        """Spans of the sentences of a paragraph; together they cover its spoken text."""
         if index not in self._sentences:
             paragraph = self.paragraphs[index]
             self._sentences[index] = [
@@ -145,7 +145,7 @@ class Document:
 def tidy(text: str) -> str:
     """Runs of white space become one space, or one line feed where a line ends.
 
-    Characters that are not seen are dropped: none of what is left moves a cursor.
+    Invisible characters are dropped, so none that moves a cursor is left.
     """
     text = _UNSEEN.sub("", text.replace("\u2028", "\n"))
     return _LINE_BREAK.sub("\n", _SPACE.sub(" ", text)).strip()

@@ -13,7 +13,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def add_command(
     commands: Commands, name: str, function: str, summary: str, example: str
 ) -> argparse.ArgumentParser:
-    """Adds a command that runs `function`, written "module:name" below `spark_mlx`."""
+    """Add a command that runs `function`, written "module:name" below `spark_mlx`."""
     module, _, attribute = function.partition(":")
     parser: argparse.ArgumentParser = commands.add_parser(
         name,

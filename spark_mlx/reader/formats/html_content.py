@@ -27,7 +27,7 @@ _LONGEST_CELL = 300  # characters; a table with longer cells only lays a page ou
 
 
 def is_surrounding(element: Element) -> bool:
-    """Whether an element is not part of what a page says."""
+    """Whether an element belongs to the surroundings of a page, not to its content."""
     if element.get("hidden") is not None or element.get("aria-hidden") == "true":
         return True
     if _HIDDEN.search(element.get("style") or ""):
@@ -64,7 +64,7 @@ def is_data_table(table: Element) -> bool:
 
 
 def main_part(tree: Element) -> Element:
-    """What the page says itself is its main part; else its only article; else its body."""
+    """The element marked as main, else the only article, else the body."""
     for found in (
         [e for e in tree.iter() if name_of(e) == "main" or e.get("role") == "main"],
         named(tree, "article"),
@@ -76,7 +76,7 @@ def main_part(tree: Element) -> Element:
 
 
 def name_of(element: Any) -> str:
-    """An element's name in lower case, without a namespace; "" for what is no element."""
+    """An element's name in lower case, without a namespace; "" for comments and the like."""
     tag = element.tag
     return tag.rpartition("}")[2].lower() if isinstance(tag, str) else ""
 

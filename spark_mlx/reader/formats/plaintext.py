@@ -59,7 +59,7 @@ def _paragraphs(lines: list[str]) -> Iterator[str]:
 
 
 def joint(before: str, after: str) -> str:
-    """What stands between two lines of a paragraph: nothing in Chinese, else a space."""
+    """The joint of two lines of a paragraph: nothing in Chinese, else a space."""
     return "" if _CJK.match(before[-1:]) and _CJK.match(after.lstrip()[:1]) else " "
 
 
