@@ -1,0 +1,281 @@
+"""Teaches the listening half what the teacher knows, and nothing of waveforms.
+
+    python training/nano/train_tokens.py build/nano/audio build/nano/tokens --steps 3000
+
+Samples → latents → codes; from each code by itself the phoneme, the voice's F0 and where it is in
+its period have to be told, and from all of them together, with who speaks, the spectrum. The voice
+encoder learns along: its tokens have to tell the mean F0 and the speaker. What comes out is frozen
+from then on, so that a recording keeps its tokens while the wave generator and the language model
+learn. The prenet learns along too, and the wave generator begins with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import loop
+from data import HOP, Batch, Clips
+from mel import LogMel, SpeakerMel
+from sizes import NANO, Sizes
+from speaking import Prenet
+from tokens import SemanticQuantizer
+from vocos import VocosBackbone
+from voice_encoder import SpeakerEncoder
+
+PHONEMES = 178
+SPEAKERS = 64
+MELS, STEPS = 64, 4  # bands of the spectrum, and how often in a frame it is taken
+_HERTZ = 200.0  # F0 is told in octaves from here
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Of a training; the weights are those of the loss's terms."""
+
+    steps: int = 3000
+    batch: int = 24
+    frames: int = 96
+    rate: float = 2e-3
+    warm_up: int = 50
+    begin: int = 200  # the step at which the codebook is set
+    seed: int = 0
+    spectrum: float = 2.0
+    phoneme: float = 0.5
+    pitch: float = 1.0
+    voiced: float = 0.3
+    phase: float = 0.3
+    commitment: float = 0.5
+    speaker: float = 0.3
+
+
+class Oracle(nn.Module):
+    """What the teacher knows of each frame → latents (B, T, codebook_dim).
+
+    Phonemes, F0, phase (B, T) and log-mel spectra (B, T · STEPS, MELS).
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        dim = sizes.width
+        self.phoneme = nn.Embedding(PHONEMES, dim)
+        self.mel = nn.Linear(MELS * STEPS, dim)
+        self.voice = nn.Linear(4, dim)
+        self.backbone = VocosBackbone(dim, dim, 3 * dim, 3)
+        self.project = nn.Linear(dim, sizes.codebook_dim)
+
+    def forward(self, phonemes: Tensor, f0: Tensor, phase: Tensor, mel: Tensor) -> Tensor:
+        voiced = f0 > 0
+        turn = 2 * math.pi * phase
+        curve = torch.stack([voiced, octaves(f0), turn.cos(), turn.sin()], dim=-1)
+        x = self.phoneme(phonemes) + self.voice(curve * voiced[..., None])
+        x = x + self.mel(mel.reshape(*phonemes.shape, -1))
+        return self.project(self.backbone(x.transpose(1, 2)))
+
+
+def octaves(f0: Tensor) -> Tensor:
+    """F0 in octaves from a place in the middle; where there is no voice it means nothing."""
+    return torch.log2(f0.clamp(min=30.0) / _HERTZ)
+
+
+class TokenModel(nn.Module):
+    """All that makes tokens, with the prenet and the heads that training asks."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.oracle = Oracle(sizes)
+        self.quantizer = SemanticQuantizer(sizes.codebook_size, sizes.codebook_dim, sizes.width)
+        self.speaker_encoder = SpeakerEncoder(sizes.voice)
+        self.prenet = Prenet(sizes)
+        wide = 2 * sizes.width
+        # For one token: a phoneme; voiced or not, octaves, and the phase's cosine and sine.
+        self.tell = nn.Sequential(
+            nn.Linear(sizes.width, wide), nn.GELU(), nn.Linear(wide, PHONEMES + 4)
+        )
+        self.spectrum = nn.Conv1d(sizes.speaking.out_channels, MELS * STEPS, 1)
+        # For a voice: its mean F0 in octaves, and which it is.
+        self.who = nn.Linear(sizes.voice.out_dim, 1 + SPEAKERS)
+        self.speaker_mel = SpeakerMel(sizes.sample_rate, sizes.hop)
+        self.log_mel = LogMel(512, sizes.hop // STEPS, 400, MELS)
+
+    def known(self, samples: Tensor, phonemes: Tensor, f0: Tensor, phase: Tensor) -> Tensor:
+        """A sentence (B, N) and the teacher's labels (B, T) → the oracle's tokens (B, T)."""
+        mel = self.log_mel(samples)[:, : phonemes.shape[1] * STEPS]
+        return self.quantizer.nearest(self.oracle(phonemes.long(), f0, phase, mel))
+
+
+def losses(model: TokenModel, batch: Batch, mean_f0: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """The terms of the loss, unweighted, and the latents (B, T, D)."""
+    samples = batch.samples
+    frames = batch.phonemes.shape[1]
+    target = model.log_mel(samples)[:, : frames * STEPS]  # (B, 4T, mels)
+    latents = model.oracle(batch.phonemes, batch.f0, batch.phase, target)
+    vectors, codes, apart = model.quantizer(latents)
+    vector, _ = model.speaker_encoder(model.speaker_mel(batch.references))
+    features = model.prenet(vectors, vector)
+    told = model.tell(vectors).float()
+    who = model.who(vector).float()
+
+    guess = model.spectrum(features).transpose(1, 2).reshape(target.shape).float()
+    said, voiced = batch.said, batch.f0 > 0
+    height = octaves(batch.f0)
+    turn = 2 * math.pi * batch.phase
+    phase = torch.stack([turn.cos(), turn.sin()], dim=-1)
+    offset = (told[..., PHONEMES + 2 :] - phase).square().sum(-1)
+    terms = {
+        "spectrum": (guess - target).abs().mean(),
+        "phoneme": functional.cross_entropy(
+            told[..., :PHONEMES].flatten(0, 1), batch.phonemes.flatten()
+        ),
+        "pitch": functional.smooth_l1_loss(
+            told[..., PHONEMES + 1][voiced], height[voiced], beta=0.05
+        ),
+        "voiced": functional.binary_cross_entropy_with_logits(
+            told[..., PHONEMES], voiced.float()
+        ),
+        "phase": offset[voiced].mean(),
+        "commitment": apart,
+        "speaker": (who[:, 0] - torch.log2(mean_f0 / _HERTZ)).abs().mean()
+        + 0.3 * functional.cross_entropy(who[:, 1:], batch.speaker.long()),
+    }
+    with torch.no_grad():
+        right = told[..., :PHONEMES].argmax(-1) == batch.phonemes
+        semitones = 12 * (told[..., PHONEMES + 1] - height)[voiced].abs()
+        turned = torch.atan2(told[..., PHONEMES + 3], told[..., PHONEMES + 2]) - turn
+        turned = torch.remainder(turned + math.pi, 2 * math.pi) - math.pi
+        share = torch.bincount(codes.flatten(), minlength=8) / codes.numel()
+        terms["right"] = right[said].float().mean()
+        terms["semitones"] = semitones.median()
+        terms["turned"] = turned[voiced].abs().median() / (2 * math.pi)
+        terms["used"] = torch.exp(-(share * torch.log(share + 1e-9)).sum())
+    terms["codes"] = codes
+    return terms, latents
+
+
+def total(terms: dict[str, Tensor], settings: Settings) -> Tensor:
+    names = ("spectrum", "phoneme", "pitch", "voiced", "phase", "commitment", "speaker")
+    return torch.stack([getattr(settings, name) * terms[name] for name in names]).sum()
+
+
+class Training:
+    """A model, its optimiser and the step it has got to."""
+
+    def __init__(self, sizes: Sizes, settings: Settings, device: str, half: bool) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.device, self.half = settings, device, half
+        self.model = TokenModel(sizes).to(device)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), settings.rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
+        self.step = 0
+        self._latents: list[Tensor] = []
+
+    def forward(self, clips: Clips, seed: tuple[int, ...], size: int) -> dict[str, Tensor]:
+        batch = clips.batch(size, self.settings.frames, seed).to(self.device)
+        mean = torch.from_numpy(speaker_f0(clips)[batch.speaker.cpu().numpy()]).to(self.device)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
+            terms, latents = losses(self.model, batch, mean)
+        self._last = latents.detach().flatten(0, 1)
+        return terms
+
+    def advance(self, clips: Clips) -> dict[str, float]:
+        """One step."""
+        own = self.settings
+        loop.set_rate(self.optimiser, own.rate * loop.cosine(self.step, own.steps, own.warm_up))
+        terms = self.forward(clips, (own.seed, self.step), own.batch)
+        self.optimiser.zero_grad()
+        total(terms, own).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimiser.step()
+        codes = terms.pop("codes")
+        quantizer = self.model.quantizer
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        if quantizer.quantised:
+            values["dead"] = quantizer.follow(self._last, codes.flatten())
+        elif self.step >= own.begin - 20:
+            self._latents.append(self._last)
+            if self.step >= own.begin:
+                quantizer.begin(torch.cat(self._latents))
+                self._latents = []
+        self.step += 1
+        return values
+
+    @torch.no_grad()
+    def validate(self, clips: Clips, batches: int = 4) -> dict[str, float]:
+        self.model.eval()
+        found = [self.forward(clips, (999, i), 16) for i in range(batches)]
+        self.model.train()
+        names = [name for name in found[0] if name != "codes"]
+        return {name: float(torch.stack([f[name] for f in found]).mean()) for name in names}
+
+    def state(self) -> dict[str, object]:
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+        }
+
+
+_MEANS: dict[int, np.ndarray] = {}
+
+
+def speaker_f0(clips: Clips) -> np.ndarray:
+    """The mean F0 of each speaker's voiced frames, (SPEAKERS,), Hz."""
+    if id(clips) not in _MEANS:
+        sums, counts = np.zeros(SPEAKERS), np.full(SPEAKERS, 1e-9)
+        for i, speaker in enumerate(clips.speaker):
+            f0 = clips.labels("f0", i)
+            sums[speaker] += f0[f0 > 0].sum()
+            counts[speaker] += (f0 > 0).sum()
+        _MEANS[id(clips)] = np.where(sums > 0, sums / counts, _HERTZ).astype(np.float32)
+    return _MEANS[id(clips)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Trains nano's tokens.")
+    parser.add_argument("corpus", type=Path, help="the folder of render.py")
+    parser.add_argument("out", type=Path, help="the folder for the checkpoint and the curve")
+    parser.add_argument("--steps", type=int, default=Settings.steps)
+    parser.add_argument("--batch", type=int, default=Settings.batch)
+    parser.add_argument("--minutes", type=float, help="stop after so many")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--half", action="store_true", help="compute in bfloat16")
+    parser.add_argument("--report", type=int, default=25)
+    given = parser.parse_args()
+    settings = Settings(steps=given.steps, batch=given.batch)
+    training = Training(NANO, settings, given.device, given.half)
+    clips, unseen = Clips(given.corpus, "train"), Clips(given.corpus, "valid")
+    path = given.out / "tokens.pt"
+    if path.exists():
+        state = loop.load(path, given.device)
+        training.model.load_state_dict(state["model"])
+        training.optimiser.load_state_dict(state["optimiser"])
+        training.step = state["step"]
+    clock, curve = loop.Clock(given.minutes), loop.Curve(given.out / "tokens.csv", training.step)
+    since = clock.seconds
+    recent: list[dict[str, float]] = []
+    while training.step < settings.steps and not clock.over():
+        recent.append(training.advance(clips))
+        if training.step % given.report == 0:
+            names = sorted(set().union(*recent))
+            values = {n: float(np.mean([r[n] for r in recent if n in r])) for n in names}
+            sound = given.report * settings.batch * settings.frames * HOP / 16_000
+            values["seconds/s"] = sound / (clock.seconds - since)
+            curve.add(training.step, clock.seconds, "train", values)
+            if training.step % (8 * given.report) == 0:
+                curve.add(training.step, clock.seconds, "valid", training.validate(unseen))
+            since, recent = clock.seconds, []
+        if clock.save_now():
+            loop.save(path, training.state())
+    loop.save(path, training.state())
+
+
+if __name__ == "__main__":
+    main()
