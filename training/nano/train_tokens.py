@@ -47,9 +47,9 @@ class Settings:
     warm_up: int = 50
     begin: int = 200  # the step at which the codebook is set
     seed: int = 0
-    spectrum: float = 2.0
+    spectrum: float = 3.0
     phoneme: float = 0.5
-    pitch: float = 1.0
+    pitch: float = 4.0
     voiced: float = 0.3
     phase: float = 0.3
     commitment: float = 0.5
