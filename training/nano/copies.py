@@ -26,9 +26,10 @@ from labels import f0_track
 from listener import normalised
 from render import trimmed
 from sizes import NANO
-from teacher import Style, Teacher, Utterance
+from teacher import Teacher, Utterance
 from train_decoder import SpeakingModel, listening
 from train_listener import ListenerModel
+from voices import Style
 
 UNSEEN = Path(__file__).with_name("unseen.txt")
 Floats = npt.NDArray[np.float32]

@@ -1,8 +1,10 @@
-"""English sentences of 3 to 14 words for training and judging nano, from Debian's packages.
+"""English sentences for training and watching nano: everyday ones, and prose of Debian's packages.
 
-    python examples/nano/corpus.py build/nano/sentences.jsonl --seed 0
+    python training/nano/corpus.py build/nano/sentences.jsonl --seed 0
 
-It needs four packages: fortunes, bible-kjv (with bible-kjv-text), and wamerican.
+More than half are made by `everyday.py`, of 1 to 30 words; the rest have 3 to 14. It needs four
+packages: fortunes, bible-kjv (with bible-kjv-text), and wamerican. The sentences of `unseen.txt`
+are kept out, for those judge the model.
 
 Each line of the file is {"id": "train-000001", "split": "train", "text": "..."}; the splits are
 train, valid and eval, and no sentence is in two of them, nor twice in one (compared in lower case
@@ -22,9 +24,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import everyday
 import spoken_numbers as spoken
-from spark_mlx.errors import SparkError
-from spark_mlx.paths import write_whole
 
 FORTUNES = Path("/usr/share/games/fortunes")
 WORDS = Path("/usr/share/dict/american-english")
@@ -35,7 +36,10 @@ FEWEST, MOST = 3, 14  # words
 LONGEST_WORD = 16  # letters
 
 # Parts of the corpus; what a source cannot fill, words in frames do, of which there are plenty.
-SHARES = {"kjv": 0.40, "fortunes": 0.25, "numbers": 0.10, "names": 0.08, "words": 0.17}
+SHARES = {
+    "everyday": 0.55, "kjv": 0.10, "fortunes": 0.12, "numbers": 0.08, "names": 0.05, "words": 0.10,
+}  # fmt: skip
+UNSEEN = Path(__file__).with_name("unseen.txt")
 
 # A source that gives nothing new so many times in a row is spent.
 PATIENCE = 50_000
@@ -57,6 +61,10 @@ I wrote down {a}, {b}, {c} and {d}.|Is {a} really a word?|{A} and {b} are on the
 You should read {a} before {b}, and {c} after that.|My list says {a}, {b}, {c}."""
 
 
+class CorpusError(Exception):
+    """A source is missing, or too small for what was asked."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Writes the sentences and says how many came from where."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -70,9 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         rows, counts = build(sizes, args.seed)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        write_whole(args.out, lines.encode())
-    except (SparkError, OSError) as error:
+        args.out.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    except (CorpusError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
     print(f"{args.out}: {len(rows)} sentences,", counts, file=sys.stderr)
 
@@ -82,13 +89,14 @@ def build(sizes: dict[str, int], seed: int) -> tuple[list[dict[str, str]], dict[
     rng = random.Random(seed)
     names, words = word_lists(WORDS)
     endless: dict[str, Callable[[], str]] = {
+        "everyday": lambda: everyday.sentence(rng),
         "numbers": lambda: spoken.sentence(rng),
         "names": lambda: fill(NAME_FRAMES, names, rng),
         "words": lambda: fill(WORD_FRAMES, words, rng),
     }
     finite = {"kjv": kjv(), "fortunes": fortunes(FORTUNES)}
     total = sum(sizes.values())
-    seen: set[str] = set()
+    seen = {normalised(line) for line in UNSEEN.read_text(encoding="utf-8").splitlines()}
     drawn: list[str] = []
     counts = dict.fromkeys(SHARES, 0)
 
@@ -99,7 +107,7 @@ def build(sizes: dict[str, int], seed: int) -> tuple[list[dict[str, str]], dict[
                 return
             missed += 1
             key = normalised(sentence)
-            if key not in seen and speakable(sentence):
+            if key not in seen and (source == "everyday" or speakable(sentence)):
                 seen.add(key)
                 drawn.append(sentence)
                 counts[source] += 1
@@ -115,7 +123,7 @@ def build(sizes: dict[str, int], seed: int) -> tuple[list[dict[str, str]], dict[
             take(repeat(endless[source]), source, round(total * share))
     take(repeat(endless["words"]), "words", total - len(drawn))
     if len(drawn) < total:
-        raise SparkError(f"{len(drawn)} sentences are all there are; ask for no more than that")
+        raise CorpusError(f"{len(drawn)} sentences are all there are; ask for no more than that")
 
     rng.shuffle(drawn)
     rows = []
@@ -208,9 +216,9 @@ def fill(frames: str, words: list[str], rng: random.Random) -> str:
     return frame.format(A=chosen[0].capitalize(), **dict(zip("abcd", chosen, strict=True)))
 
 
-def missing(what: str, package: str) -> SparkError:
+def missing(what: str, package: str) -> CorpusError:
     """The error for something that a Debian package brings."""
-    return SparkError(f"{what} is missing; apt-get install {package}")
+    return CorpusError(f"{what} is missing; apt-get install {package}")
 
 
 if __name__ == "__main__":

@@ -15,14 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from voices import speakers
-
 HOP = 320
 RATE = 16_000
 # The listener's last frame hears so many samples more than the frame's own.
 AHEAD = 80
-# Voices whose pitch was lowered further than this sound rough.
-LOWEST_PITCH = 0.88
 
 Floats = npt.NDArray[np.float32]
 
@@ -66,8 +62,7 @@ class Clips:
         self.meta: list[dict[str, str]] = [json.loads(line) for line in lines]
         self.offsets = self.columns["offsets"]
         self.speaker = self.columns["speaker"]
-        good = [s.number for s in speakers() if s.style.pitch >= LOWEST_PITCH]
-        self.good = np.flatnonzero(np.isin(self.speaker, good))
+        self.good = np.flatnonzero(self.columns.get("good", np.ones(len(self.speaker))))
         self._of_speaker = {n: np.flatnonzero(self.speaker == n) for n in set(self.speaker)}
 
     def __len__(self) -> int:

@@ -23,6 +23,8 @@ REFERENCE = 48_000  # samples that the speaker encoder hears
 def encode(model: TokenModel, clips: Clips, path: Path, device: str = "cpu") -> None:
     """Writes `semantic` (all frames of all clips) and `speakers` (clips, G), int16."""
     model.eval()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a sentence is too little work to share
     semantic, speakers = [], []
     for i in range(len(clips)):
         sound = clips.samples(i)
@@ -35,6 +37,7 @@ def encode(model: TokenModel, clips: Clips, path: Path, device: str = "cpu") -> 
         clip = torch.from_numpy(np.resize(sound, REFERENCE))[None].to(device)
         _, codes = model.speaker_encoder(model.speaker_mel(clip))
         speakers.append(codes[0].cpu().numpy().astype(np.int16))
+    torch.set_num_threads(threads)
     np.savez(path, semantic=np.concatenate(semantic), speakers=np.stack(speakers))
 
 

@@ -100,14 +100,23 @@ _CHOICES = {
 }
 _SLOT = re.compile(r"\{(\w+)\}")
 # How many of a hundred sentences are of each kind.
-_SHARES = {"short": 4, "plain": 48, "question": 20, "order": 12, "two": 10, "said": 6}
+_SHARES = {"short": 6, "plain": 52, "question": 22, "order": 13, "said": 7}
+TWO = 0.12  # share of the drawings that are two sentences
+MOST = 30  # words
 
 
 def sentence(rng: random.Random) -> str:
     """One sentence, or two in a row."""
+    while True:
+        drawn = _one(rng)
+        if rng.random() < TWO:
+            drawn = f"{drawn} {_one(rng)}"
+        if len(drawn.split()) <= MOST:
+            return drawn
+
+
+def _one(rng: random.Random) -> str:
     kind = rng.choices(list(_SHARES), list(_SHARES.values()))[0]
-    if kind == "two":
-        return f"{sentence(rng)} {sentence(rng)}"
     if kind == "short":
         return rng.choice(_CHOICES["short"])
     if kind == "said":

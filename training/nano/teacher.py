@@ -21,6 +21,8 @@ import onnxruntime
 import soxr
 from hibari import Hibari, dsp
 
+from voices import Style
+
 RATE = 16_000  # of what comes out, Hz
 HOP = 320  # samples of a frame of labels
 DURATIONS = "/Cast_32_output_0"  # for each phoneme its length, in units of 25 ms
@@ -33,21 +35,6 @@ MARKS = "ˈˌː̃ʰʲ→↗↘↓"
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int32]
-
-
-@dataclasses.dataclass(frozen=True)
-class Style:
-    """How a sentence is spoken.
-
-    Attributes:
-        pitch: factor of F0, before `throat`.
-        throat: factor of all frequencies, F0 and formants; above 1 is a smaller head.
-        speed: of speaking, 1 is the teacher's own.
-    """
-
-    pitch: float = 1.0
-    throat: float = 1.0
-    speed: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
