@@ -1,5 +1,7 @@
 """The recipe's own parts in torch: tokens, losses, discriminators, batches, resuming."""
 
+# ruff: noqa: E402 (without torch there is nothing to import)
+
 from __future__ import annotations
 
 import dataclasses

@@ -2,9 +2,9 @@
 
     python training/nano/copies.py build/nano --count 16
 
-For the teacher itself, and for copies by the oracle's tokens and by the listener's, if there is one
-yet: word errors, naturalness, and how far the pitch is off. With `--sounds` the clips are written as
-well, with pictures of them.
+For the teacher itself, and for copies by the oracle's tokens and by the listener's, if there is
+one yet: word errors, naturalness, and the share of voiced frames that keep their F0. With
+`--sounds` the clips are written as well, with pictures of them.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def copiers(build: Path) -> dict[str, Copy]:
 
         def by_ear(utterance: Utterance) -> Floats:
             sound = torch.from_numpy(np.pad(utterance.samples, (0, AHEAD)))[None]
-            return said(tokens.quantizer.nearest(ears.listener(normalised(sound))), utterance.samples)
+            return said(
+                tokens.quantizer.nearest(ears.listener(normalised(sound))), utterance.samples
+            )
 
         ways["listener"] = by_ear
     return ways

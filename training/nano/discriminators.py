@@ -8,6 +8,8 @@ part in speaking. Targets are the squares of LSGAN (Mao et al., 2017), as in HiF
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -29,7 +31,7 @@ class PeriodDiscriminator(nn.Module):
         widths = (1, width, 2 * width, 4 * width, 4 * width)
         self.convs = nn.ModuleList(
             weight_norm(nn.Conv1d(i, o, 5, stride=3, padding=2))
-            for i, o in zip(widths[:-1], widths[1:], strict=True)
+            for i, o in itertools.pairwise(widths)
         )
         self.score = weight_norm(nn.Conv1d(widths[-1], 1, 3, padding=1))
         self._period = period
@@ -87,7 +89,9 @@ class Discriminators(nn.Module):
 def judges_loss(real: list[Opinion], made: list[Opinion]) -> Tensor:
     """What the judges learn by: a real sound scores one, a made one zero."""
     pairs = zip(real, made, strict=True)
-    losses = [(r.float() - 1).square().mean() + m.float().square().mean() for (r, _), (m, _) in pairs]
+    losses = [
+        (r.float() - 1).square().mean() + m.float().square().mean() for (r, _), (m, _) in pairs
+    ]
     return torch.stack(losses).mean()
 
 

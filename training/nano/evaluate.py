@@ -1,190 +1,242 @@
-"""Judges nano on sentences and voices it never learnt from.
+"""Judges a model folder as its users hear it, by `judges.py`, and prints a table.
 
-    python examples/nano/evaluate.py build/nano/model build/nano/audio build/nano/eval.json
+    python training/nano/evaluate.py spark_mlx/nano build/nano/evaluation.json
 
-MODEL AUDIO OUT.json → OUT.json with all numbers, OUT.md with a table of them and the sentences that
-were to be told apart, and OUT/ with the sounds. AUDIO is what render.py made; of it, the split
-`eval`. `--codec-only` judges a model that cannot speak yet; `--quick` takes a part of everything.
-
-It needs espeak-ng and pocketsphinx: apt-get install espeak-ng; pip install 'spark-mlx[nano]'.
-The same model gives the same figures, but for how quick it is.
+Unseen everyday sentences (`unseen.txt`) in four presets; the codec's copies of the teacher; the
+teacher and espeak-ng themselves, by the same judges; clones of voices that were never trained on;
+whether pitch and speed follow their labels; whether many sentences end; how long one takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
-import os
+import logging
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import soundfile
+import numpy.typing as npt
 
-import ear
 import spark_mlx
-import trials
-from clips import Clip, Espeak, Samples, choose, load_clips
-from spark_mlx import audio
-from spark_mlx.codec.codec import Codec
-from spark_mlx.errors import GenerationError, SparkError
-from spark_mlx.machine import machine
-from spark_mlx.model_config import ModelConfig
-from spark_mlx.paths import write_whole
-from spark_mlx.pipeline import SparkTTS
-from trials import Figure, Jury, Scale
+from judges import Critic, Recogniser, rate
+from labels import LEVELS, f0_track, mean_f0, speech_span
+from spark_mlx import voices as presets
 
-SAYING = "Hello. This is a small model, speaking from your own machine."
+Floats = npt.NDArray[np.float32]
+RATE = 16_000
+UNSEEN = Path(__file__).with_name("unseen.txt")
+PRESETS = ("ada", "iris", "bruno", "oscar")
+PHRASE = "They walked along the river and talked of many things."
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Judges, writes, and shows the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("model", type=Path, help="the model folder")
-    parser.add_argument("audio", type=Path, help="the folder of the shards")
-    parser.add_argument("out", type=Path, help="the .json file to write; .md goes beside it")
-    parser.add_argument("--codec-only", action="store_true", help="there is no language model yet")
-    parser.add_argument("--quick", action="store_true", help="a part of everything: a minute")
-    args = parser.parse_args(arguments)
-    scale = trials.QUICK if args.quick else Scale()
-    try:
-        clips = load_clips(args.audio)
-        chosen = choose(clips, ear.dictionary(), scale.sentences)
-        work = args.out.with_suffix("")
-        figures = judge(args.model, clips, chosen, scale, work, args.codec_only)
-        report = {
-            "model": dataclasses.asdict(ModelConfig.load(args.model).fingerprint),
-            "machine": dataclasses.asdict(machine()),
-            "scale": dataclasses.asdict(scale),
-            "figures": [dataclasses.asdict(figure) for figure in figures],
-            "sentences": [dict(clip.meta) for clip in chosen],
-        }
-        table = markdown(figures)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(args.out, json.dumps(report, indent=1, ensure_ascii=False).encode())
-        write_whole(args.out.with_suffix(".md"), f"{table}\n{listed(chosen)}".encode())
-    except (SparkError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
-    print(table, end="")
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of the table; `passed` is None where nothing is asked."""
+
+    what: str
+    reached: str
+    target: str = ""
+    passed: bool | None = None
+
+    def line(self) -> str:
+        mark = {True: "yes", False: "**no**", None: ""}[self.passed]
+        return f"| {self.what} | {self.reached} | {self.target} | {mark} |"
 
 
-def judge(
-    folder: Path,
-    clips: Sequence[Clip],
-    chosen: Sequence[Clip],
-    scale: Scale,
-    work: Path,
-    codec_only: bool,
-) -> list[Figure]:
-    """All figures of the model in `folder`; progress goes to stderr.
+class Jury:
+    """The two judges together."""
 
-    Args:
-        clips: all there are to judge with; chosen: the sentences to tell apart.
-        work: a folder for what espeak-ng and the model say.
-    """
-    espeak = Espeak(work / "espeak-ng")
-    jury = Jury(chosen, espeak)
-    if codec_only:
-        _tell("the codec")
-        return trials.codec_alone(Codec.load(folder, ModelConfig.load(folder)), chosen, jury)
-    tts = spark_mlx.load(folder)
-    _tell("words and clones")
-    figures, said = trials.words_and_clones(tts, chosen, clips, jury, espeak, scale.clones)
-    _keep(work / "said", chosen, said)
-    _tell("the codec")
-    figures += trials.codec_alone(tts.codec, chosen, jury)
-    _tell("levels of pitch")
-    figures.append(trials.pitch_follows(tts, chosen[: scale.texts], scale.seeds))
-    _tell("levels of speed")
-    figures.append(trials.speed_follows(tts, chosen[: scale.texts], scale.seeds))
-    _tell("endings")
-    figures += trials.endings(tts, clips[: scale.endings], espeak)
-    figures.append(trials.lines_end(tts, chosen[: 2 * scale.lines], espeak))
-    _tell("time")
-    figures.append(quickness(tts, folder, scale.timings))
-    return figures
+    def __init__(self, hear: Callable[[Floats], str], score: Callable[[Floats], float]) -> None:
+        self._hear, self._score = hear, score
+
+    def row(
+        self, what: str, texts: Sequence[str], sounds: Sequence[Floats], most: float | None
+    ) -> Row:
+        """Judges sentences; `most` is the share of word errors that passes, at naturalness 3.5."""
+        errors = rate((text, self._hear(s)) for text, s in zip(texts, sounds, strict=True))
+        scores = [self._score(sound) for sound in sounds]
+        mean, low = float(np.mean(scores)), float(np.percentile(scores, 5))
+        reached = f"{errors:.1%} word errors, naturalness {mean:.2f} (5th percentile {low:.2f})"
+        if most is None:
+            return Row(what, reached)
+        target = f"≤ {most:.0%}, ≥ 3.5"
+        return Row(what, reached, target, errors <= most and mean >= 3.5)
 
 
-def quickness(tts: SparkTTS, folder: Path, timings: int) -> Figure:
-    """Seconds for each second of speech, on two cores: `say` in a process that has spoken before
-    (this is judged), and the whole command `spark-mlx say`."""
-    what, target = f"seconds for each second of speech, median of {timings}", "≤ 0.15"
-    voice = tts.create_voice()
-    warm, whole = [], []
-    try:
-        tts.say(SAYING, voice)
-        for seed in range(timings):
-            begun = time.perf_counter()
-            speech = tts.say(SAYING, voice, seed=seed)
-            warm.append((time.perf_counter() - begun) / speech.duration)
-    except GenerationError as error:
-        return Figure(what, "nothing was said", target, False, {"error": str(error)})
-    with tempfile.TemporaryDirectory() as place:
-        out = Path(place) / "x.wav"
-        words = ["say", SAYING, "-o", str(out), "--model", str(folder.resolve())]
-        for seed in range(timings):
-            begun = time.perf_counter()
-            done = subprocess.run(
-                [sys.executable, "-m", "spark_mlx", *words, "--seed", str(seed)],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            seconds = time.perf_counter() - begun
-            if done.returncode:
-                raise SparkError(f"spark-mlx say failed: {done.stderr.strip()}")
-            whole.append(seconds / soundfile.info(out).duration)
-    one, other = float(np.median(warm)), float(np.median(whole))
-    numbers = {"warm": warm, "command": whole, "cores": len(_cores())}
-    return Figure(what, f"{one:.2f} (the whole command: {other:.2f})", target, one <= 0.15, numbers)
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Judges a model folder.")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("out", type=Path, help="a .json file for the rows")
+    parser.add_argument("--sentences", type=int, default=56)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--endings", type=int, default=500)
+    given = parser.parse_args()
+    tts = spark_mlx.load(given.model)
+    texts = UNSEEN.read_text(encoding="utf-8").splitlines()[: given.sentences]
+    jury = Jury(Recogniser().hear, Critic().score)
+    rows: list[Row] = []
+
+    def add(*found: Row) -> None:
+        for row in found:
+            print(row.line(), flush=True)
+        rows.extend(found)
+
+    print("| what | reached | target | |\n|---|---|---|---|")
+    taught = teacher(texts)
+    add(jury.row("hibari, the teacher", texts, taught, None))
+    add(jury.row("espeak-ng", texts, [espeak(text) for text in texts], None))
+    copies = [copy(tts, sound) for sound in taught]
+    add(jury.row("codec: copies of the teacher", texts, copies, 0.08))
+    add(Row("codec: voiced frames that keep their F0 within 5 %", kept_pitch(taught, copies)))
+    for name in PRESETS:
+        voice = presets.find(name)
+        said = [tts.say(text, voice, seed=i).samples for i, text in enumerate(texts)]
+        add(jury.row(f"nano, {name}", texts, said, 0.12))
+    add(*clones(tts, texts[:10]))
+    add(pitch_follows(tts, given.seeds), speed_follows(tts, given.seeds))
+    add(endings(tts, texts, given.endings))
+    add(speed(tts, texts[:5]))
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1))
 
 
-def markdown(figures: Sequence[Figure]) -> str:
-    """The figures as a table."""
-    rows = [
-        f"| {row.what} | {row.reached} | {row.target} | {'yes' if row.passed else 'no'} |"
-        for row in figures
+def teacher(texts: Sequence[str]) -> list[Floats]:
+    """The teacher's own voice."""
+    from render import trimmed
+    from teacher import Teacher
+    from voices import Style
+
+    speaker = Teacher()
+    spoken = [trimmed(speaker.speak(speaker.phonemes(text), Style(), 7)) for text in texts]
+    return [one.samples for one in spoken if one is not None]
+
+
+def espeak(text: str) -> Floats:
+    """espeak-ng's American voice, at 16 kHz."""
+    import soundfile
+    import soxr
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.wav"
+        subprocess.run(["espeak-ng", "-v", "en-us", "-w", str(path), text], check=True)
+        sound, own = soundfile.read(path, dtype="float32")
+    samples: Floats = soxr.resample(sound, own, RATE)
+    return samples
+
+
+def copy(tts: Any, samples: Floats) -> Floats:
+    codes = tts.codec.encode(samples)
+    found: Floats = tts.codec.decode(codes.global_tokens, codes.semantic_tokens)
+    return found
+
+
+def kept_pitch(real: Sequence[Floats], made: Sequence[Floats]) -> str:
+    """The share of the voiced frames whose F0 a copy keeps."""
+    close: list[bool] = []
+    for a, b in zip(real, made, strict=True):
+        length = min(len(a), len(b))
+        one, other = f0_track(a[:length]), f0_track(b[:length])
+        voiced = one > 0
+        close += (np.abs(other[voiced] / one[voiced] - 1) < 0.05).tolist()
+    return f"{np.mean(close):.1%}"
+
+
+def clones(tts: Any, texts: Sequence[str]) -> list[Row]:
+    """Mean F0 of clones of the voices that were held out, without and with a transcript."""
+    from render import trimmed
+    from teacher import Teacher
+    from voices import speakers
+
+    speaker, off = Teacher(), {"": [], " with its transcript": []}  # type: ignore[var-annotated]
+    for held in [one for one in speakers() if one.held_out][:3]:
+        clip = trimmed(speaker.speak(speaker.phonemes(PHRASE), held.style, 3))
+        assert clip is not None
+        own = mean_f0(clip.samples)
+        for how, found in off.items():
+            voice = tts.clone((clip.samples, RATE), transcript=PHRASE if how else None)
+            heard = [mean_f0(tts.say(text, voice, seed=i).samples) for i, text in enumerate(texts)]
+            found.append(abs(float(np.mean(heard)) / own - 1))
+    return [
+        Row(
+            f"mean F0 of a clone{how} against its reference",
+            ", ".join(f"{one:.1%}" for one in found),
+            "within 10 %",
+            max(found) <= 0.1,
+        )
+        for how, found in off.items()
     ]
-    return "\n".join(["| what | reached | target | passed |", "|---|---|---|---|", *rows, ""])
 
 
-def listed(clips: Sequence[Clip]) -> str:
-    """The sentences and who said them, as a list."""
-    rows = [
-        f"{i}. {clip.text} ({clip.meta['id']}, {clip.meta['voice']}, pitch "
-        f"{clip.meta['pitch_setting']}, speed {clip.meta['speed_setting']})"
-        for i, clip in enumerate(clips)
-    ]
-    return "\n".join([*rows, ""])
+def rises(values: Sequence[float]) -> bool:
+    return all(a < b for a, b in itertools.pairwise(values))
 
 
-def two_cores() -> None:
-    """Keeps this process and those it starts on two cores, where the system can do that."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(_cores())[:2])
+def pitch_follows(tts: Any, seeds: int) -> Row:
+    """Created voices of both genders at all levels of pitch."""
+    right = 0
+    for seed in range(seeds):
+        f0 = {}
+        for gender in ("female", "male"):
+            voices = [tts.create_voice(gender, pitch=level, seed=seed) for level in LEVELS]
+            f0[gender] = [mean_f0(tts.say(PHRASE, voice, seed=seed).samples) for voice in voices]
+        right += all(map(rises, f0.values())) and f0["female"][2] > f0["male"][2]
+    what = "mean F0 rises over the five levels, female above male"
+    return Row(what, f"{right} of {seeds} seeds", "9 of 10 seeds", right >= 0.9 * seeds)
 
 
-def _cores() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return set(os.sched_getaffinity(0))
-    return set(range(os.cpu_count() or 1))
+def speed_follows(tts: Any, seeds: int) -> Row:
+    """Created voices at all levels of speed, women and men in turn."""
+    right = 0
+    for seed in range(seeds):
+        gender = ("female", "male")[seed % 2]
+        voices = [tts.create_voice(gender, speed=level, seed=seed) for level in LEVELS]
+        said = [tts.say(PHRASE, voice, seed=seed).samples for voice in voices]
+        right += rises([1 / max(1, np.ptp(speech_span(sound))) for sound in said])
+    what = "the pace rises over the five levels"
+    return Row(what, f"{right} of {seeds} seeds", "9 of 10 seeds", right >= 0.9 * seeds)
 
 
-def _keep(folder: Path, clips: Sequence[Clip], sounds: Sequence[Samples]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for clip, sound in zip(clips, sounds, strict=True):
-        audio.write(folder / f"{clip.meta['id']}.wav", sound, 16_000)
+def endings(tts: Any, texts: Sequence[str], count: int) -> Row:
+    """Says sentences again and again: does each end, and how often only after another try?"""
+    again: list[str] = []
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: again.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("spark_mlx")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    failed = 0
+    for i in range(count):
+        voice = presets.find(PRESETS[i % len(PRESETS)])
+        try:
+            failed += bool(tts.say(texts[i % len(texts)], voice, seed=1000 + i).warnings)
+        except spark_mlx.SparkError:
+            failed += 1
+    log.removeHandler(handler)
+    log.setLevel(level)
+    drawn = sum(line.startswith("seed ") for line in again)
+    reached = f"{failed} cut off or empty, {drawn} drawn again"
+    passed = not failed and drawn <= 0.02 * count
+    return Row(f"{count} sentences end", reached, "none, ≤ 2 % drawn again", passed)
 
 
-def _tell(what: str) -> None:
-    print(f"judging: {what}", file=sys.stderr, flush=True)
+def speed(tts: Any, texts: Sequence[str]) -> Row:
+    """Seconds for each second of speech."""
+    voice, ratios = presets.find(PRESETS[0]), []
+    for text in texts:
+        began = time.perf_counter()
+        samples = tts.say(text, voice).samples
+        ratios.append((time.perf_counter() - began) / (len(samples) / RATE))
+    median = float(np.median(ratios))
+    return Row("seconds for each second of speech", f"{median:.2f}", "≤ 0.1", median <= 0.1)
 
 
 if __name__ == "__main__":
-    two_cores()
     main()

@@ -20,7 +20,8 @@ _PARTS: dict[str, str] = {
         an old friend|the driver|the woman next door|his uncle|her daughter|the children|
         everyone at work|the manager|somebody from the office|our guests|my grandmother|the nurse|
         the man at the counter|your cousin|{name}|{name}|{name}|{name}""",
-    "name": """Anna|Peter|Maria|John|Sarah|Michael|Laura|David|Emma|Thomas|Julia|Robert|Alice|Daniel|
+    "name": """Anna|Peter|Maria|John|Sarah|Michael|Laura|David|Emma|Thomas|Julia|Robert|Alice|
+        Daniel|
         Sophie|George|Helen|James|Ruth|Samuel|Olivia|Henry|Grace|Walter|Nina|Oliver|Rachel|Simon|
         Claire|Frank|Mister Brown|Missus Green|Doctor Miller|Charlotte|Benjamin|Victoria""",
     "place": """the kitchen|the garden|the station|the market|the library|the office|the airport|
@@ -33,13 +34,15 @@ _PARTS: dict[str, str] = {
         my umbrella|the tickets|your phone|an apple|the window|some fresh flowers|the red jacket|
         a box of matches|the shopping bag|a new lamp|the old chair|her glasses|the map|two eggs|
         the green suitcase|a bottle of water|the broken clock|his camera|the photographs|the radio|
-        a warm blanket|some orange juice|the garden gate|the front door|a piece of cheese|a bicycle""",
+        a warm blanket|some orange juice|the garden gate|the front door|a piece of cheese|
+        a bicycle""",
     "food": """soup|bread and butter|rice with vegetables|a cheese sandwich|pancakes|fish|noodles|
         chocolate cake|fried eggs|fresh strawberries|potatoes|a green salad|roast chicken|pizza|
         apple pie|vanilla ice cream|tomatoes|mushrooms|porridge""",
     "did": """found|bought|forgot|lost|wanted|brought|left|carried|borrowed|asked for|looked for|
         picked up|dropped|noticed|moved|fixed|sold|paid for""",
-    "do": """find|buy|bring|take|carry|look for|pick up|move|fix|open|borrow|use|keep|return|show me""",
+    "do": """find|buy|bring|take|carry|look for|pick up|move|fix|open|borrow|use|keep|return|
+        show me""",
     "went": """walked to|drove to|came back from|waited at|went straight to|met us at|ran to|
         stayed near|worked at|hurried to|sat in|left""",
     "when": """this morning|last night|on Monday|on Friday evening|two days ago|before lunch|
@@ -61,15 +64,19 @@ _PARTS: dict[str, str] = {
         December""",
     "how": """very|rather|quite|really|surprisingly|a little|much too|almost|not very|so""",
     "like": """tired|happy|quiet|cold|warm|expensive|beautiful|difficult|easy|strange|busy|friendly|
-        dark|late|early|hungry|nervous|careful|heavy|small|bright|dangerous|useful|famous|cheerful""",
+        dark|late|early|hungry|nervous|careful|heavy|small|bright|dangerous|useful|famous|
+        cheerful""",
     "weather": """rain|snow|wind|sunshine|fog|thunder|clouds|frost""",
     "color": "red|blue|green|yellow|white|black|brown|gray|orange|purple",
-    "because": """because the weather was {like}|because it was getting {like}|since nobody else was there|
+    "because": """because the weather was {like}|because it was getting {like}|
+        since nobody else was there|
         because {who} had asked for it|although it was {how} {like}|while {who} {did} {thing}|
         so that {who} could rest|even though {who} was {how} {like}|until the {weather} came""",
-    "that": """that {who} {did} {thing}|that {who} {went} {place}|that the {weather} will come {soon}|
+    "that": """that {who} {did} {thing}|that {who} {went} {place}|
+        that the {weather} will come {soon}|
         that {thing} is {how} {like}|that we should leave {soon}|that {who} was {like}""",
-    "plain": """{who} {did} {thing} {when}|{who} {went} {place} {when}|{who} was {how} {like} {when}|
+    "plain": """{who} {did} {thing} {when}|{who} {went} {place} {when}|
+        {who} was {how} {like} {when}|
         we {did} {thing} near {place}|they had {food} at {place} {when}|
         {who} {did} {thing} and {went} {place}|I {did} {thing} {because}|
         {who} {went} {place} {because}|I {went} {place} with {name} {when}|
@@ -85,7 +92,8 @@ _PARTS: dict[str, str] = {
         if you {do} {thing}, I will {do} {thing}|it was {how} {like}, but {who} {went} {place}""",
     "question": """did you {do} {thing} {when}|where did {who} {do} {thing}|
         could you {do} {thing} {soon}|why was {who} so {like} {when}|is {place} {how} {like}|
-        have you seen {thing}|how many people came to {place} {when}|would you like {food} or {food}|
+        have you seen {thing}|how many people came to {place} {when}|
+        would you like {food} or {food}|
         when does the train to {town} leave|can we {do} {thing} {soon}|
         do you think {that}|what did {who} say about {thing}|who {did} {thing} {when}|
         shall we meet at {place} {soon}|does {name} know {that}|is it far from {town} to {town}""",

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sizes import Sizes
 from sizes import Listener as ListenerSizes
+from sizes import Sizes
 from vocos import Nothing, VocosBackbone
 
 

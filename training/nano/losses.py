@@ -1,4 +1,4 @@
-"""How far one sound is from another, as the wave generator's training measures it: (B, N) → scalars.
+"""How far one sound is from another, as the wave generator learns it: two of (B, N) → scalars.
 
 Logarithmic mel spectra at several resolutions say what is heard. In the low band the sounds should
 also go together, since the tokens tell where in its period a voice is: without that a decoder of

@@ -15,7 +15,9 @@ _STEP = math.log(6.4) / 27
 
 
 def _to_mel(hertz: float) -> float:
-    return hertz / _LINEAR if hertz < _BREAK else _BREAK / _LINEAR + math.log(hertz / _BREAK) / _STEP
+    return (
+        hertz / _LINEAR if hertz < _BREAK else _BREAK / _LINEAR + math.log(hertz / _BREAK) / _STEP
+    )
 
 
 def filters(rate: int, n_fft: int, mels: int, lowest: float, by_area: bool) -> Tensor:

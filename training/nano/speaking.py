@@ -6,6 +6,8 @@ Kumar et al., "High-Fidelity Audio Compression with Improved RVQGAN" (2023).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -37,6 +39,29 @@ class Prenet(nn.Module):
         return (x + speaker[:, None]).transpose(1, 2)
 
 
+class _Wave(torch.autograd.Function):
+    """x + sin²(αx) / α with a gradient of few passes: plain, it takes half of a step's time.
+
+    sin²(αx) = (1 − cos 2αx) / 2, so one cosine is enough one way, and one sine the other.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, alpha: Tensor) -> Tensor:
+        alpha = alpha.to(x.dtype)
+        ripple = (x * (2 * alpha)).cos_().sub_(1).mul_(-0.5 / (alpha + 1e-9))
+        ctx.save_for_backward(x, alpha, ripple)
+        return x + ripple
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, alpha, ripple = ctx.saved_tensors
+        sine = (x * (2 * alpha)).sin_()
+        slope = torch.addcmul(gradient, gradient, sine)
+        # d/dα = (x · sin 2αx − ripple) / α
+        pull = sine.mul_(x).sub_(ripple).mul_(gradient).sum((0, 2), keepdim=True)
+        return slope, (pull / (alpha + 1e-9)).float()
+
+
 class Snake(nn.Module):
     """x + sin²(αx) / α, one α for each channel."""
 
@@ -45,7 +70,8 @@ class Snake(nn.Module):
         self.alpha = nn.Parameter(torch.ones(1, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + torch.sin(self.alpha * x).square() / (self.alpha + 1e-9)
+        waved: Tensor = _Wave.apply(x, self.alpha)
+        return waved
 
 
 class ResidualUnit(nn.Module):

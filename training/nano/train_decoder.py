@@ -40,8 +40,8 @@ class Settings:
     adversarial: int = 2_000
     decay: float = 0.998  # of the running mean that is exported
     seed: int = 1
-    mel: float = 3.0
-    phase: float = 0.5
+    mel: float = 2.0
+    phase: float = 3.0
     fooling: float = 0.3
     matching: float = 1.0
 
@@ -75,9 +75,7 @@ class SpeakingModel(nn.Module):
 
 
 class Training:
-    def __init__(
-        self, model: SpeakingModel, settings: Settings, device: str, half: bool
-    ) -> None:
+    def __init__(self, model: SpeakingModel, settings: Settings, device: str, half: bool) -> None:
         self.settings, self.device, self.half = settings, device, half
         self.model = model.to(device)
         self.judges = Discriminators().to(device)

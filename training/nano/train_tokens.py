@@ -137,9 +137,7 @@ def losses(model: TokenModel, batch: Batch, mean_f0: Tensor) -> tuple[dict[str, 
         "pitch": functional.smooth_l1_loss(
             told[..., PHONEMES + 1][voiced], height[voiced], beta=0.05
         ),
-        "voiced": functional.binary_cross_entropy_with_logits(
-            told[..., PHONEMES], voiced.float()
-        ),
+        "voiced": functional.binary_cross_entropy_with_logits(told[..., PHONEMES], voiced.float()),
         "phase": offset[voiced].mean(),
         "commitment": apart,
         "speaker": (who[:, 0] - torch.log2(mean_f0 / _HERTZ)).abs().mean()
