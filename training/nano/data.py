@@ -55,7 +55,7 @@ class Clips:
 
     def __init__(self, folder: Path, split: str) -> None:
         path = folder / split
-        self._pcm: Any = np.memmap(path.with_suffix(".pcm"), dtype="<i2", mode="r")
+        self.pcm: Any = np.memmap(path.with_suffix(".pcm"), dtype="<i2", mode="r")
         with np.load(path.with_suffix(".npz")) as columns:
             self.columns: dict[str, Any] = dict(columns)
         lines = path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
@@ -74,7 +74,7 @@ class Clips:
 
     def samples(self, i: int) -> Floats:
         """Sentence i, (N,), full scale one."""
-        pcm = self._pcm[self.offsets[i] * HOP : self.offsets[i + 1] * HOP]
+        pcm = self.pcm[self.offsets[i] * HOP : self.offsets[i + 1] * HOP]
         return pcm.astype(np.float32) / 32767
 
     def labels(self, name: str, i: int) -> npt.NDArray[Any]:

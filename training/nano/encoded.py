@@ -7,9 +7,11 @@ its batches.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,21 +26,40 @@ def encode(model: TokenModel, clips: Clips, path: Path, device: str = "cpu") -> 
     """Writes `semantic` (all frames of all clips) and `speakers` (clips, G), int16."""
     model.eval()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a sentence is too little work to share
-    semantic, speakers = [], []
-    for i in range(len(clips)):
-        sound = clips.samples(i)
-        samples = torch.from_numpy(sound)[None].to(device)
+    torch.set_num_threads(1)  # so few sentences at once are too little work to share
+    semantic = np.zeros(clips.offsets[-1], np.int16)
+    speakers: npt.NDArray[np.int16] | None = None
+    for group in alike(clips):
+        # Sentences of one length, so that nothing has to be filled up.
+        sounds = [clips.samples(i) for i in group]
+        samples = torch.from_numpy(np.stack(sounds)).to(device)
         labels = [
-            torch.from_numpy(clips.labels(name, i))[None].to(device)
+            torch.from_numpy(np.stack([clips.labels(name, i) for i in group])).to(device)
             for name in ("phonemes", "f0", "phase")
         ]
-        semantic.append(model.known(samples, *labels)[0].cpu().numpy().astype(np.int16))
-        clip = torch.from_numpy(np.resize(sound, REFERENCE))[None].to(device)
-        _, codes = model.speaker_encoder(model.speaker_mel(clip))
-        speakers.append(codes[0].cpu().numpy().astype(np.int16))
+        known = model.known(samples, *labels).cpu().numpy()
+        heard = torch.from_numpy(np.stack([np.resize(sound, REFERENCE) for sound in sounds]))
+        _, codes = model.speaker_encoder(model.speaker_mel(heard.to(device)))
+        if speakers is None:
+            speakers = np.zeros((len(clips), codes.shape[1]), np.int16)
+        speakers[group] = codes.cpu().numpy()
+        for i, tokens in zip(group, known, strict=True):
+            semantic[clips.offsets[i] : clips.offsets[i + 1]] = tokens
     torch.set_num_threads(threads)
-    np.savez(path, semantic=np.concatenate(semantic), speakers=np.stack(speakers))
+    np.savez(path, semantic=semantic, speakers=speakers)
+
+
+def alike(clips: Clips, most: int = 32) -> Iterator[list[int]]:
+    """The sentences in groups of equal length."""
+    lengths = np.diff(clips.offsets)
+    order = np.argsort(lengths, kind="stable")
+    group: list[int] = []
+    for i in order.tolist():
+        if group and (lengths[i] != lengths[group[0]] or len(group) == most):
+            yield group
+            group = []
+        group.append(i)
+    yield group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +78,9 @@ class Segments:
 
 
 class Encoded:
-    """The clips of a split with their tokens."""
+    """The clips of a split with their tokens; all of it lies on the device that trains."""
 
-    def __init__(self, clips: Clips, path: Path) -> None:
+    def __init__(self, clips: Clips, path: Path, device: str = "cpu") -> None:
         self.clips = clips
         with np.load(path) as columns:
             self.semantic, self.speakers = columns["semantic"], columns["speakers"]
@@ -67,25 +88,31 @@ class Encoded:
             raise ValueError(f"{path} is of another corpus; delete it")
         self._lengths = np.diff(clips.offsets)
         self._of = {n: np.flatnonzero(clips.speaker == n) for n in set(clips.speaker)}
+        self._pcm = torch.from_numpy(np.array(clips.pcm)).to(device)
+        self._tokens = torch.from_numpy(self.semantic).to(device)
+        self._voices = torch.from_numpy(self.speakers).to(device)
 
-    def tokens(self, i: int) -> np.ndarray:
+    def tokens(self, i: int) -> npt.NDArray[np.int64]:
         return self.semantic[self.clips.offsets[i] : self.clips.offsets[i + 1]].astype(np.int64)
 
     def batch(self, size: int, frames: int, context: int, seed: tuple[int, ...]) -> Segments:
         """Segments from inside of sentences, or all from their beginnings, or their ends."""
         rng = np.random.default_rng(seed)
         window = frames + 2 * context
-        where = rng.choice(["begin", "inside", "end"], p=[0.2, 0.6, 0.2])
-        first = {"begin": 0, "inside": context, "end": 2 * context}[str(where)]
+        where = str(rng.choice(["begin", "inside", "end"], p=[0.2, 0.6, 0.2]))
+        first = {"begin": 0, "inside": context, "end": 2 * context}[where]
         long = self.clips.good[self._lengths[self.clips.good] >= window]
-        tokens, voices, samples = [], [], []
-        speaker = self.clips.speaker
-        for i in rng.choice(long, size):
-            spare = int(self._lengths[i]) - window
-            start = {"begin": 0, "end": spare}.get(str(where), int(rng.integers(0, spare + 1)))
-            tokens.append(self.tokens(i)[start : start + window])
-            voices.append(self.speakers[rng.choice(self._of[speaker[i]])].astype(np.int64))
-            sound = self.clips.samples(i)
-            samples.append(sound[(start + first) * HOP : (start + first + frames) * HOP])
-        stacks = (torch.from_numpy(np.stack(rows)) for rows in (tokens, voices, samples))
-        return Segments(*stacks, first)
+        chosen = rng.choice(long, size)
+        spare = self._lengths[chosen] - window
+        inside = (rng.random(size) * (spare + 1)).astype(np.int64)
+        starts = self.clips.offsets[chosen] + {"begin": 0, "end": spare}.get(where, inside)
+        others = [rng.choice(self._of[self.clips.speaker[i]]) for i in chosen]
+        device = self._pcm.device
+        begin = torch.from_numpy(starts).to(device)[:, None]
+        heard = (begin + first) * HOP + torch.arange(frames * HOP, device=device)
+        return Segments(
+            self._tokens[begin + torch.arange(window, device=device)].long(),
+            self._voices[torch.tensor(np.array(others), device=device)].long(),
+            self._pcm[heard].float() / 32767,
+            first,
+        )

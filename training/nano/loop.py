@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+
+Made = TypeVar("Made")
 
 
 def cosine(step: int, steps: int, warm_up: int, last: float = 0.05) -> float:
@@ -30,16 +34,25 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def average(mean: dict[str, torch.Tensor], module: nn.Module, step: int, decay: float) -> None:
     """Moves a running mean of a module's state, shorter while there is little to average."""
     decay = min(decay, (1 + step) / (10 + step))
-    for name, value in module.state_dict().items():
-        if value.dtype.is_floating_point:
-            mean[name].lerp_(value, 1 - decay)
-        else:
-            mean[name].copy_(value)
+    state = module.state_dict()
+    smooth = [name for name, value in state.items() if value.dtype.is_floating_point]
+    torch._foreach_lerp_([mean[n] for n in smooth], [state[n] for n in smooth], 1 - decay)
+    for name in state.keys() - set(smooth):
+        mean[name].copy_(state[name])
 
 
 def snapshot(module: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of a module's state."""
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def ahead(make: Callable[[int], Made], first: int) -> Iterator[Made]:
+    """make(first), make(first + 1), …, each begun while the one before is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(make, first)
+        for step in itertools.count(first + 1):
+            ready, coming = coming.result(), pool.submit(make, step)
+            yield ready
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:

@@ -7,6 +7,8 @@ frames of 20 ms can only repeat itself every 20 ms, a buzz of 50 Hz whatever the
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -16,9 +18,10 @@ from mel import LogMel
 # show where something happens; the longest part the harmonics of a low voice.
 RESOLUTIONS = ((160, 24), (400, 48), (800, 80), (1600, 120))
 _FFT = {160: 256, 400: 512, 800: 1024, 1600: 2048}
-# The windows that are compared with their phases, and below which frequency.
+# The windows that are compared with their phases, and the borders of the bands, each compared for
+# itself: the higher the harmonic, the less exactly a token tells its phase.
 PHASES = (400, 800)
-PHASE_BELOW = 1000.0  # Hz
+BORDERS = (0.0, 500.0, 1000.0, 2000.0)  # Hz
 
 
 class SpectralLoss(nn.Module):
@@ -39,8 +42,11 @@ class SpectralLoss(nn.Module):
             a, b = mel.magnitudes.complex(made), mel.magnitudes.complex(real)
             apart.append((mel.of(_size(a)) - mel.of(_size(b))).abs().mean())
             if window in PHASES:
-                low = round(PHASE_BELOW * _FFT[window] / self._rate)
-                phase.append(out_of_phase(a[..., :low], b[..., :low]))
+                bins = [round(hertz * _FFT[window] / self._rate) for hertz in BORDERS]
+                phase += [
+                    out_of_phase(a[..., low:high], b[..., low:high])
+                    for low, high in itertools.pairwise(bins)
+                ]
         return {"mel": torch.stack(apart).mean(), "phase": torch.stack(phase).mean()}
 
 

@@ -198,7 +198,7 @@ def main() -> None:
         clips, path = Clips(given.corpus, split), given.tokens / f"{split}.npz"
         if not path.exists():
             encode(tokens, clips, path, given.device)
-        data[split] = Encoded(clips, path)
+        data[split] = Encoded(clips, path, given.device)
     model = SpeakingModel(NANO, tokens)
     for parameter in model.learning():
         parameter.requires_grad_(True)

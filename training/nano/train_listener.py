@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import loop
-from data import AHEAD, HOP, RATE, Batch, Clips
+from data import HOP, RATE, Batch, Clips
 from listener import Listener, normalised
 from sizes import NANO, Sizes
 from train_decoder import listening
@@ -117,17 +117,21 @@ def main() -> None:
     clips, unseen = Clips(given.corpus, "train"), Clips(given.corpus, "valid")
     clock, curve = loop.Clock(given.minutes), loop.Curve(path.with_suffix(".csv"), step)
 
-    def forward(source: Clips, seed: tuple[int, ...]) -> dict[str, Tensor]:
-        batch = source.batch(settings.batch, settings.frames, seed, AHEAD).to(given.device)
+    def drawn(source: Clips, seed: tuple[int, ...]) -> Batch:
+        return source.batch(settings.batch, settings.frames, seed, reference=1)
+
+    def forward(batch: Batch) -> dict[str, Tensor]:
         with torch.autocast(given.device, torch.bfloat16, enabled=given.half):
-            return losses(model, tokens, batch, settings)
+            return losses(model, tokens, batch.to(given.device), settings)
+
+    batches = loop.ahead(lambda step: drawn(clips, (settings.seed, step)), step)
 
     recent: list[dict[str, float]] = []
     since = clock.seconds
     while step < settings.steps and not clock.over():
         share = loop.cosine(step, settings.steps, settings.warm_up)
         loop.set_rate(optimiser, settings.rate * share)
-        terms = forward(clips, (settings.seed, step))
+        terms = forward(next(batches))
         optimiser.zero_grad()
         total(terms, settings).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -141,7 +145,7 @@ def main() -> None:
             curve.add(step, clock.seconds, "train", values)
             if step % (8 * given.report) == 0:
                 with torch.no_grad():
-                    found = [forward(unseen, (99, i)) for i in range(3)]
+                    found = [forward(drawn(unseen, (99, i))) for i in range(3)]
                 means = {n: float(torch.stack([f[n] for f in found]).mean()) for n in found[0]}
                 curve.add(step, clock.seconds, "valid", means)
             since, recent = clock.seconds, []

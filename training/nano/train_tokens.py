@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import math
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,6 +36,8 @@ PHONEMES = 178
 SPEAKERS = 64
 MELS, STEPS = 64, 4  # bands of the spectrum, and how often in a frame it is taken
 _HERTZ = 200.0  # F0 is told in octaves from here
+
+Drawn = tuple[Batch, Tensor]  # a batch, and the mean F0 of each segment's speaker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,19 +179,18 @@ class Training:
         self.step = 0
         self._latents: list[Tensor] = []
 
-    def forward(self, clips: Clips, seed: tuple[int, ...], size: int) -> dict[str, Tensor]:
-        batch = clips.batch(size, self.settings.frames, seed).to(self.device)
-        mean = torch.from_numpy(speaker_f0(clips)[batch.speaker.cpu().numpy()]).to(self.device)
+    def forward(self, drawn: Drawn) -> dict[str, Tensor]:
+        batch, mean = drawn
         with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
-            terms, latents = losses(self.model, batch, mean)
+            terms, latents = losses(self.model, batch.to(self.device), mean.to(self.device))
         self._last = latents.detach().flatten(0, 1)
         return terms
 
-    def advance(self, clips: Clips) -> dict[str, float]:
+    def advance(self, drawn: Drawn) -> dict[str, float]:
         """One step."""
         own = self.settings
         loop.set_rate(self.optimiser, own.rate * loop.cosine(self.step, own.steps, own.warm_up))
-        terms = self.forward(clips, (own.seed, self.step), own.batch)
+        terms = self.forward(drawn)
         self.optimiser.zero_grad()
         total(terms, own).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
@@ -208,7 +211,8 @@ class Training:
     @torch.no_grad()
     def validate(self, clips: Clips, batches: int = 4) -> dict[str, float]:
         self.model.eval()
-        found = [self.forward(clips, (999, i), 16) for i in range(batches)]
+        frames = self.settings.frames
+        found = [self.forward(draw(clips, 16, frames, (999, i))) for i in range(batches)]
         self.model.train()
         names = [name for name in found[0] if name != "codes"]
         return {name: float(torch.stack([f[name] for f in found]).mean()) for name in names}
@@ -221,19 +225,22 @@ class Training:
         }
 
 
-_MEANS: dict[int, np.ndarray] = {}
+def draw(clips: Clips, size: int, frames: int, seed: tuple[int, ...]) -> Drawn:
+    """A batch, and the mean F0 of each segment's speaker (B,), Hz."""
+    batch = clips.batch(size, frames, seed)
+    return batch, torch.from_numpy(speaker_f0(clips)[batch.speaker.numpy()])
 
 
-def speaker_f0(clips: Clips) -> np.ndarray:
+@functools.cache
+def speaker_f0(clips: Clips) -> npt.NDArray[np.float32]:
     """The mean F0 of each speaker's voiced frames, (SPEAKERS,), Hz."""
-    if id(clips) not in _MEANS:
-        sums, counts = np.zeros(SPEAKERS), np.full(SPEAKERS, 1e-9)
-        for i, speaker in enumerate(clips.speaker):
-            f0 = clips.labels("f0", i)
-            sums[speaker] += f0[f0 > 0].sum()
-            counts[speaker] += (f0 > 0).sum()
-        _MEANS[id(clips)] = np.where(sums > 0, sums / counts, _HERTZ).astype(np.float32)
-    return _MEANS[id(clips)]
+    sums, counts = np.zeros(SPEAKERS), np.full(SPEAKERS, 1e-9)
+    for i, speaker in enumerate(clips.speaker):
+        f0 = clips.labels("f0", i)
+        sums[speaker] += f0[f0 > 0].sum()
+        counts[speaker] += (f0 > 0).sum()
+    means: npt.NDArray[np.float32] = np.where(sums > 0, sums / counts, _HERTZ).astype(np.float32)
+    return means
 
 
 def main() -> None:
@@ -259,8 +266,12 @@ def main() -> None:
     clock, curve = loop.Clock(given.minutes), loop.Curve(given.out / "tokens.csv", training.step)
     since = clock.seconds
     recent: list[dict[str, float]] = []
+    batches = loop.ahead(
+        lambda step: draw(clips, settings.batch, settings.frames, (settings.seed, step)),
+        training.step,
+    )
     while training.step < settings.steps and not clock.over():
-        recent.append(training.advance(clips))
+        recent.append(training.advance(next(batches)))
         if training.step % given.report == 0:
             names = sorted(set().union(*recent))
             values = {n: float(np.mean([r[n] for r in recent if n in r])) for n in names}
