@@ -1,6 +1,6 @@
 """Has the teacher speak the sentences of a corpus, and keeps what it tells about them.
 
-    python training/nano/render.py build/nano/sentences.jsonl build/nano/audio --hours 6
+    python training/nano/render.py build/nano/sentences.jsonl build/nano/audio --hours 12
 
 For each split three files: `train.pcm`, all samples at 16 kHz as int16; `train.npz`, the labels of
 each 20 ms (`phonemes`, `f0`, `phase`) and, by clip, the `offsets` of its frames in them (n + 1,),
@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
+import multiprocessing
 import random
 import sys
 import time
-from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,53 +29,64 @@ from voices import SPEEDS, Speaker, draw, speakers
 
 MARGIN = 4  # frames of silence that stay at either end
 _QUIET = 4e-3  # root mean square below which a frame is silence
+PORTION = 256  # sentences that are spoken before the hours are counted again
 LOUDNESS = 0.2  # to which `level` brings a clip
+
+
+Spoken = tuple[str, Speaker, Utterance]  # phonemes, who says them, and what was said
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Renders a corpus with the teacher's voice.")
     parser.add_argument("sentences", type=Path, help="the .jsonl file of corpus.py")
     parser.add_argument("out", type=Path, help="the folder to write")
-    parser.add_argument("--hours", type=float, default=6.0, help="of the train split (6)")
+    parser.add_argument("--hours", type=float, default=12.0, help="of the train split (12)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    teacher = Teacher()
-    rows = [json.loads(line) for line in given.sentences.read_text().splitlines()]
-    for split in ("eval", "valid", "train"):
-        hours = given.hours if split == "train" else float("inf")
-        chosen = [row for row in rows if row["split"] == split]
-        render(teacher, chosen, given.out / split, hours, held_out=split == "eval")
+    rows = [json.loads(line) for line in given.sentences.read_text(encoding="utf-8").splitlines()]
+    # A fresh interpreter each: threads of this one must not be forked.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(given.jobs, context) as pool:
+        for split in ("eval", "valid", "train"):
+            hours = given.hours if split == "train" else float("inf")
+            chosen = [row for row in rows if row["split"] == split]
+            if chosen:
+                render(pool, chosen, given.out / split, hours)
 
 
-def render(
-    teacher: Teacher, rows: list[dict[str, str]], out: Path, hours: float, held_out: bool
-) -> None:
+def render(pool: Executor, rows: list[dict[str, str]], out: Path, hours: float) -> None:
     """Speaks rows until the hours are full, and writes `out` with three endings."""
-    among = [s for s in speakers() if s.number == 0 or s.held_out == held_out]
-    writer = Writer(out)
-    began = time.monotonic()
-    for row in rows:
-        spoken = one(teacher, row["id"], row["text"], among)
-        if spoken is not None:
-            writer.add(row, *spoken)
-        if writer.seconds > hours * 3600:
+    writer, began = Writer(out), time.monotonic()
+    # In portions, so that not much more is spoken than is asked for.
+    for first in range(0, len(rows), PORTION):
+        portion = rows[first : first + PORTION]
+        for row, spoken in zip(portion, pool.map(one, portion, chunksize=16), strict=True):
+            if spoken is not None and writer.seconds < hours * 3600:
+                writer.add(row, *spoken)
+        if writer.seconds >= hours * 3600:
             break
     writer.close()
     pace = writer.seconds / (time.monotonic() - began)
     print(f"{out.name}: {writer.seconds / 3600:.2f} h, {pace:.0f} s a second", file=sys.stderr)
 
 
-def one(
-    teacher: Teacher, name: str, text: str, among: list[Speaker]
-) -> tuple[str, Speaker, Utterance] | None:
-    """A sentence in a voice that its name decides; None when the teacher has nothing to say."""
-    rng = random.Random(name)
-    speaker = draw(among, rng)
+@functools.cache
+def teacher() -> Teacher:
+    """This process's own."""
+    return Teacher()
+
+
+def one(row: dict[str, str]) -> Spoken | None:
+    """A row in a voice that its name decides; None when the teacher has nothing to say."""
+    rng = random.Random(row["id"])
+    judged = row["split"] == "eval"
+    speaker = draw([s for s in speakers() if s.number == 0 or s.held_out == judged], rng)
     style = dataclasses.replace(speaker.style, speed=rng.uniform(*SPEEDS))
-    phonemes = teacher.phonemes(text)
+    phonemes = teacher().phonemes(row["text"])
     if not phonemes:
         return None
-    utterance = trimmed(teacher.speak(phonemes, style, rng.getrandbits(32)))
+    utterance = trimmed(teacher().speak(phonemes, style, rng.getrandbits(32)))
     return (phonemes, speaker, utterance) if utterance else None
 
 
@@ -142,7 +155,7 @@ class Writer:
         self._out.with_suffix(".jsonl").write_text("".join(self._lines), encoding="utf-8")
 
 
-def _offsets(parts: Iterator[Any] | list[Any]) -> Any:
+def _offsets(parts: list[Any]) -> Any:
     return np.cumsum([0, *(len(part) for part in parts)]).astype(np.int64)
 
 

@@ -36,10 +36,10 @@ class Settings:
     warm_up: int = 100
     seed: int = 2
     direction: float = 4.0
-    code: float = 0.3
+    code: float = 0.2
     phoneme: float = 0.5
     spectrum: float = 1.0
-    sharpness: float = 30.0  # of the choice among codes, as the loss sees it
+    sharpness: float = 12.0  # of the choice among codes, as the loss sees it
 
 
 class ListenerModel(nn.Module):
