@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training" / "nano"
 import loop
 import losses
 import mel as mels
+import token_model
 import train_decoder
 import train_listener
 import train_lm
@@ -79,7 +80,7 @@ def tokens(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a token model of no training, and the corpus as its tokens."""
     folder = tmp_path_factory.mktemp("tokens")
     torch.manual_seed(0)
-    model = train_tokens.TokenModel(TINY)
+    model = token_model.TokenModel(TINY)
     model.quantizer.begin(torch.randn(300, TINY.codebook_dim))
     loop.save(folder / "tokens.pt", {"model": model.state_dict()})
     frozen = train_decoder.listening(folder, TINY, "cpu")

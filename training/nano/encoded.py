@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from data import HOP, Clips
-from train_tokens import TokenModel
+from token_model import TokenModel
 
 REFERENCE = 48_000  # samples that the speaker encoder hears
 

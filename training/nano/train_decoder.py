@@ -23,7 +23,7 @@ from encoded import Encoded, Segments, encode
 from losses import SpectralLoss
 from sizes import NANO, Sizes
 from speaking import Prenet, WaveGenerator
-from train_tokens import TokenModel
+from token_model import TokenModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Settings:
     adversarial: int = 2_000
     decay: float = 0.998  # of the running mean that is exported
     seed: int = 1
-    mel: float = 2.0
-    phase: float = 3.0
+    mel: float = 6.0
+    phase: float = 1.0
     fooling: float = 0.3
     matching: float = 1.0
 

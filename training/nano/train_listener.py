@@ -23,8 +23,8 @@ import loop
 from data import HOP, RATE, Batch, Clips
 from listener import Listener, normalised
 from sizes import NANO, Sizes
+from token_model import MELS, PHONEMES, STEPS, TokenModel, octaves
 from train_decoder import listening
-from train_tokens import MELS, PHONEMES, STEPS, TokenModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def losses(
         said, voiced = batch.said, batch.f0 > 0
         terms["same"] = (heard == known)[said].float().mean()
         terms["right"] = (told[..., :PHONEMES].argmax(-1) == batch.phonemes)[said].float().mean()
-        octave = told[..., PHONEMES + 1] - torch.log2(batch.f0.clamp(min=30.0) / 200)
+        octave = told[..., PHONEMES + 1] - octaves(batch.f0)
         terms["semitones"] = 12 * octave[voiced].abs().median()
     return terms
 

@@ -25,17 +25,8 @@ from torch.nn import functional
 
 import loop
 from data import HOP, Batch, Clips
-from mel import LogMel, SpeakerMel
 from sizes import NANO, Sizes
-from speaking import Prenet
-from tokens import SemanticQuantizer
-from vocos import VocosBackbone
-from voice_encoder import SpeakerEncoder
-
-PHONEMES = 178
-SPEAKERS = 64
-MELS, STEPS = 64, 4  # bands of the spectrum, and how often in a frame it is taken
-_HERTZ = 200.0  # F0 is told in octaves from here
+from token_model import HERTZ, PHONEMES, SPEAKERS, STEPS, TokenModel, octaves
 
 Drawn = tuple[Batch, Tensor]  # a batch, and the mean F0 of each segment's speaker
 
@@ -58,61 +49,6 @@ class Settings:
     phase: float = 0.3
     commitment: float = 0.5
     speaker: float = 0.3
-
-
-class Oracle(nn.Module):
-    """What the teacher knows of each frame → latents (B, T, codebook_dim).
-
-    Phonemes, F0, phase (B, T) and log-mel spectra (B, T · STEPS, MELS).
-    """
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__()
-        dim = sizes.width
-        self.phoneme = nn.Embedding(PHONEMES, dim)
-        self.mel = nn.Linear(MELS * STEPS, dim)
-        self.voice = nn.Linear(4, dim)
-        self.backbone = VocosBackbone(dim, dim, 3 * dim, 3)
-        self.project = nn.Linear(dim, sizes.codebook_dim)
-
-    def forward(self, phonemes: Tensor, f0: Tensor, phase: Tensor, mel: Tensor) -> Tensor:
-        voiced = f0 > 0
-        turn = 2 * math.pi * phase
-        curve = torch.stack([voiced, octaves(f0), turn.cos(), turn.sin()], dim=-1)
-        x = self.phoneme(phonemes) + self.voice(curve * voiced[..., None])
-        x = x + self.mel(mel.reshape(*phonemes.shape, -1))
-        return self.project(self.backbone(x.transpose(1, 2)))
-
-
-def octaves(f0: Tensor) -> Tensor:
-    """F0 in octaves from a place in the middle; where there is no voice it means nothing."""
-    return torch.log2(f0.clamp(min=30.0) / _HERTZ)
-
-
-class TokenModel(nn.Module):
-    """All that makes tokens, with the prenet and the heads that training asks."""
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__()
-        self.oracle = Oracle(sizes)
-        self.quantizer = SemanticQuantizer(sizes.codebook_size, sizes.codebook_dim, sizes.width)
-        self.speaker_encoder = SpeakerEncoder(sizes.voice)
-        self.prenet = Prenet(sizes)
-        wide = 2 * sizes.width
-        # For one token: a phoneme; voiced or not, octaves, and the phase's cosine and sine.
-        self.tell = nn.Sequential(
-            nn.Linear(sizes.width, wide), nn.GELU(), nn.Linear(wide, PHONEMES + 4)
-        )
-        self.spectrum = nn.Conv1d(sizes.speaking.out_channels, MELS * STEPS, 1)
-        # For a voice: its mean F0 in octaves, and which it is.
-        self.who = nn.Linear(sizes.voice.out_dim, 1 + SPEAKERS)
-        self.speaker_mel = SpeakerMel(sizes.sample_rate, sizes.hop)
-        self.log_mel = LogMel(512, sizes.hop // STEPS, 400, MELS)
-
-    def known(self, samples: Tensor, phonemes: Tensor, f0: Tensor, phase: Tensor) -> Tensor:
-        """A sentence (B, N) and the teacher's labels (B, T) → the oracle's tokens (B, T)."""
-        mel = self.log_mel(samples)[:, : phonemes.shape[1] * STEPS]
-        return self.quantizer.nearest(self.oracle(phonemes.long(), f0, phase, mel))
 
 
 def losses(model: TokenModel, batch: Batch, mean_f0: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -144,7 +80,7 @@ def losses(model: TokenModel, batch: Batch, mean_f0: Tensor) -> tuple[dict[str, 
         "voiced": functional.binary_cross_entropy_with_logits(told[..., PHONEMES], voiced.float()),
         "phase": offset[voiced].mean(),
         "commitment": apart,
-        "speaker": (who[:, 0] - torch.log2(mean_f0 / _HERTZ)).abs().mean()
+        "speaker": (who[:, 0] - torch.log2(mean_f0 / HERTZ)).abs().mean()
         + 0.3 * functional.cross_entropy(who[:, 1:], batch.speaker.long()),
     }
     with torch.no_grad():
@@ -239,7 +175,7 @@ def speaker_f0(clips: Clips) -> npt.NDArray[np.float32]:
         f0 = clips.labels("f0", i)
         sums[speaker] += f0[f0 > 0].sum()
         counts[speaker] += (f0 > 0).sum()
-    means: npt.NDArray[np.float32] = np.where(sums > 0, sums / counts, _HERTZ).astype(np.float32)
+    means: npt.NDArray[np.float32] = np.where(sums > 0, sums / counts, HERTZ).astype(np.float32)
     return means
 
 
