@@ -28,7 +28,7 @@ def encode(model: TokenModel, clips: Clips, path: Path, device: str = "cpu") -> 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so few sentences at once are too little work to share
     semantic = np.zeros(clips.offsets[-1], np.int16)
-    speakers: npt.NDArray[np.int16] | None = None
+    speakers = np.zeros((len(clips), model.speaker_encoder.tokens), np.int16)
     for group in alike(clips):
         # Sentences of one length, so that nothing has to be filled up.
         sounds = [clips.samples(i) for i in group]
@@ -40,8 +40,6 @@ def encode(model: TokenModel, clips: Clips, path: Path, device: str = "cpu") -> 
         known = model.known(samples, *labels).cpu().numpy()
         heard = torch.from_numpy(np.stack([np.resize(sound, REFERENCE) for sound in sounds]))
         _, codes = model.speaker_encoder(model.speaker_mel(heard.to(device)))
-        if speakers is None:
-            speakers = np.zeros((len(clips), codes.shape[1]), np.int16)
         speakers[group] = codes.cpu().numpy()
         for i, tokens in zip(group, known, strict=True):
             semantic[clips.offsets[i] : clips.offsets[i + 1]] = tokens

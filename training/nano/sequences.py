@@ -93,10 +93,10 @@ class Sequences:
         self._rate = np.array([self._syllables(i) for i in range(len(clips))])
         self.thresholds = thresholds or Thresholds.fit(
             [self._gender[i] for i in self.sentences],
-            self._f0[self.sentences],
-            self._rate[self.sentences],
+            self._f0[self.sentences].tolist(),
+            self._rate[self.sentences].tolist(),
         )
-        order = sorted(self.sentences, key=lambda i: (clips.speaker[i], self._rate[i]))
+        order = sorted(self.sentences.tolist(), key=lambda i: (clips.speaker[i], self._rate[i]))
         self._alike, self._place = order, {i: place for place, i in enumerate(order)}
 
     def epoch(self, number: int) -> Iterator[Batch]:

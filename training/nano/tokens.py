@@ -64,7 +64,7 @@ class SemanticQuantizer(nn.Module):
         """Latents (…, D) of any length → the codes that are nearest by angle (…)."""
         flat = latents.reshape(-1, latents.shape[-1]).float()
         with torch.autocast(latents.device.type, enabled=False):
-            codes = [(part @ self.codebook.weight.T).argmax(-1) for part in flat.split(4096)]
+            codes = [(part @ self.codebook.weight.T).argmax(-1) for part in torch.split(flat, 4096)]
         return torch.cat(codes).view(latents.shape[:-1])
 
     @torch.no_grad()

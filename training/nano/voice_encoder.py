@@ -154,6 +154,12 @@ class Perceiver(nn.Module):
 class FSQ(nn.Module):
     """Rounds a few dimensions to a few levels each, an even number of them."""
 
+    _half: Tensor
+    _shift: Tensor
+    _middle: Tensor
+    _basis: Tensor
+    _levels: Tensor
+
     def __init__(self, dim: int, levels: tuple[int, ...]) -> None:
         super().__init__()
         if any(level % 2 for level in levels):
@@ -185,6 +191,7 @@ class FSQ(nn.Module):
 class SpeakerEncoder(nn.Module):
     def __init__(self, sizes: Voice) -> None:
         super().__init__()
+        self.tokens = sizes.token_num
         self.speaker_encoder = ECAPA(sizes)
         self.perceiver_sampler = Perceiver(sizes)
         self.quantizer = FSQ(sizes.latent_dim, sizes.fsq_levels)
