@@ -17,6 +17,7 @@ import pytest
 torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training" / "nano"))
 
+import checkpoint
 import loop
 import losses
 import mel as mels
@@ -215,8 +216,8 @@ def test_a_decoder_learns_and_what_listens_stays(corpus: Path, tokens: Path) -> 
     model = train_decoder.SpeakingModel(TINY, frozen)
     for parameter in model.learning():
         parameter.requires_grad_(True)
-    settings = train_decoder.Settings(10, 2, 12, 4, warm_up=1, adversarial=2)
-    training = train_decoder.Training(model, settings, "cpu", half=False)
+    settings = train_decoder.Settings(10, 2, 2, 12, 4, warm_up=1, adversarial=2)
+    training = train_decoder.Training(model, frozen, settings, "cpu", half=False)
     before = loop.snapshot(model)
     data = encoded(corpus, tokens)
     values = [training.advance(data) for _ in range(4)]
@@ -231,10 +232,26 @@ def test_a_decoder_learns_and_what_listens_stays(corpus: Path, tokens: Path) -> 
     # A restored training goes on with the same numbers.
     state = training.state()
     expected = training.advance(data)
-    again = train_decoder.Training(model, settings, "cpu", half=False)
+    again = train_decoder.Training(model, frozen, settings, "cpu", half=False)
     again.restore({**state, "step": 4})
     assert again.step == 4
     assert expected["mel"] == pytest.approx(again.advance(data)["mel"], rel=0.2)
+
+
+def test_a_packed_state_goes_on(corpus: Path, tokens: Path, tmp_path: Path) -> None:
+    training = tokens_training()
+    clips = Clips(corpus, "train")
+    for i in range(4):
+        training.advance(train_tokens.draw(clips, 2, 48, (0, i)))
+    loop.save(tmp_path / "build" / "tokens" / "tokens.pt", training.state())
+    checkpoint.pack(tmp_path / "build", tmp_path / "packed")
+    checkpoint.unpack(tmp_path / "packed", tmp_path / "again")
+    again = tokens_training()
+    again.restore(loop.load(tmp_path / "again" / "tokens" / "tokens.pt", "cpu"))
+    assert (again.step, again.began) == (4, 4)
+    for name, value in training.model.state_dict().items():
+        torch.testing.assert_close(again.model.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+    assert again.model.quantizer.quantised
 
 
 def test_a_listener_learns(corpus: Path, tokens: Path) -> None:

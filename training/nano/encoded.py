@@ -66,7 +66,8 @@ class Segments:
     Attributes:
         tokens: (B, W), a window of semantic tokens, more than is heard.
         voices: (B, G), global tokens of another sentence of the same speaker.
-        samples: (B, T · 320), of the frames from `first` on.
+        samples: (B, W · 320), of the window.
+        first: the frame of the window from which on it is heard.
     """
 
     tokens: Tensor
@@ -107,10 +108,10 @@ class Encoded:
         others = [rng.choice(self._of[self.clips.speaker[i]]) for i in chosen]
         device = self._pcm.device
         begin = torch.from_numpy(starts).to(device)[:, None]
-        heard = (begin + first) * HOP + torch.arange(frames * HOP, device=device)
+        sound = begin * HOP + torch.arange(window * HOP, device=device)
         return Segments(
             self._tokens[begin + torch.arange(window, device=device)].long(),
             self._voices[torch.tensor(np.array(others), device=device)].long(),
-            self._pcm[heard].float() / 32767,
+            self._pcm[sound].float() / 32767,
             first,
         )

@@ -26,6 +26,11 @@ def cosine(step: int, steps: int, warm_up: int, last: float = 0.05) -> float:
     return last + (1 - last) * (1 + math.cos(math.pi * way)) / 2
 
 
+def again(step: int, began: int, warm_up: int) -> float:
+    """A share of the rate for an optimiser that knows nothing yet at step `began`."""
+    return min(1.0, (step - began + 1) / warm_up)
+
+
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate

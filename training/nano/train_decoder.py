@@ -23,15 +23,21 @@ from encoded import Encoded, Segments, encode
 from losses import SpectralLoss
 from sizes import NANO, Sizes
 from speaking import Prenet, WaveGenerator
-from token_model import TokenModel
+from token_model import STEPS, TokenModel
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Of a training; the last four are weights of the loss's terms."""
+    """Of a training; the last five are weights of the loss's terms.
+
+    A step hears `batch` segments. The prenet, which costs little, learns the spectra of `more`
+    times as many: by sound alone it learns the slowest, and nothing behind it sharpens what it
+    blurs.
+    """
 
     steps: int = 20_000
     batch: int = 16
+    more: int = 4
     frames: int = 30
     context: int = 14  # frames to either side that the prenet hears as well
     rate: float = 8e-4
@@ -42,6 +48,7 @@ class Settings:
     seed: int = 1
     mel: float = 6.0
     phase: float = 1.0
+    spectrum: float = 3.0
     fooling: float = 0.3
     matching: float = 1.0
 
@@ -58,8 +65,14 @@ class SpeakingModel(nn.Module):
 
     def forward(self, tokens: Tensor, voices: Tensor, first: int, frames: int) -> Tensor:
         """Tokens (B, W), global tokens (B, G) → the samples of `frames` frames from `first` on."""
-        features = self.prenet(self.quantizer.decode(tokens), self.speaker_encoder.decode(voices))
-        return self.wave_generator(features[..., first : first + frames])
+        return self.wave_generator(self.features(tokens, voices)[..., first : first + frames])
+
+    def features(self, tokens: Tensor, voices: Tensor) -> Tensor:
+        """Tokens (B, W), global tokens (B, G) → what the wave generator is given (B, C, W)."""
+        features: Tensor = self.prenet(
+            self.quantizer.decode(tokens), self.speaker_encoder.decode(voices)
+        )
+        return features
 
     def learning(self) -> list[nn.Parameter]:
         """What speaks; what listens stays as it is, or a recording would get other tokens."""
@@ -75,7 +88,16 @@ class SpeakingModel(nn.Module):
 
 
 class Training:
-    def __init__(self, model: SpeakingModel, settings: Settings, device: str, half: bool) -> None:
+    """A model, its discriminators, and the head of `tokens` that tells spectra."""
+
+    def __init__(
+        self,
+        model: SpeakingModel,
+        tokens: TokenModel,
+        settings: Settings,
+        device: str,
+        half: bool,
+    ) -> None:
         self.settings, self.device, self.half = settings, device, half
         self.model = model.to(device)
         self.judges = Discriminators().to(device)
@@ -87,33 +109,42 @@ class Training:
         self.judges_optimiser = torch.optim.AdamW(
             self.judges.parameters(), settings.judges_rate, betas=(0.8, 0.99), weight_decay=0.0
         )
+        self.tokens = tokens.to(device)
+        head = tokens.spectrum.requires_grad_(True).parameters()
+        self.head_optimiser = torch.optim.AdamW(head, settings.rate, weight_decay=0.0)
         self.mean = loop.snapshot(model)
-        self.step = 0
+        self.step = self.began = 0
 
-    def _made(self, segments: Segments) -> Tensor:
+    def _heard(self, segments: Segments, count: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The terms of the first `count` segments and of all spectra; what was made, and meant."""
+        frames, first = self.settings.frames, segments.first
         with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
-            made: Tensor = self.model(
-                segments.tokens.to(self.device),
-                segments.voices.to(self.device),
-                segments.first,
-                self.settings.frames,
-            )
-        return made.float()
+            features = self.model.features(segments.tokens, segments.voices)
+            spectrum = self.tokens.spectrum(features).transpose(1, 2).float()
+            made = self.model.wave_generator(features[:count, :, first : first + frames]).float()
+        target = self.tokens.log_mel(segments.samples)[:, : spectrum.shape[1] * STEPS]
+        real = segments.samples[:count, first * HOP : (first + frames) * HOP]
+        terms = self.spectral(made, real)
+        terms["spectrum"] = (spectrum.reshape(target.shape) - target).abs().mean()
+        return terms, made, real
 
     def advance(self, data: Encoded) -> dict[str, float]:
         """One step of the decoder and, once they take part, of the discriminators."""
         own = self.settings
         share = loop.cosine(self.step, own.steps, own.warm_up)
+        share *= loop.again(self.step, self.began, own.warm_up)
         loop.set_rate(self.optimiser, own.rate * share)
         loop.set_rate(self.judges_optimiser, own.judges_rate * share)
-        segments = data.batch(own.batch, own.frames, own.context, (own.seed, self.step))
-        real, made = segments.samples.to(self.device), self._made(segments)
-        terms = self.spectral(made, real)
+        count = own.batch * own.more
+        segments = data.batch(count, own.frames, own.context, (own.seed, self.step))
+        terms, made, real = self._heard(segments, own.batch)
         if self.step >= own.adversarial:
             terms |= self._against_judges(real, made)
         loss = sum((getattr(own, name) * term for name, term in terms.items()), made.new_zeros(()))
         self.optimiser.zero_grad()
+        self.head_optimiser.zero_grad()
         loss.backward()
+        self.head_optimiser.step()
         norm = nn.utils.clip_grad_norm_(self._learning, 3.0)
         if torch.isfinite(norm):
             self.optimiser.step()
@@ -148,7 +179,7 @@ class Training:
         found = []
         for i in range(batches):
             segments = data.batch(16, self.settings.frames, self.settings.context, (77, i))
-            found.append(self.spectral(self._made(segments), segments.samples.to(self.device)))
+            found.append(self._heard(segments, 16)[0])
         self.model.load_state_dict(kept)
         return {name: float(torch.stack([f[name] for f in found]).mean()) for name in found[0]}
 
@@ -157,17 +188,22 @@ class Training:
             "model": self.model.state_dict(),
             "mean": self.mean,
             "judges": self.judges.state_dict(),
+            "head": self.tokens.spectrum.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "judges_optimiser": self.judges_optimiser.state_dict(),
             "step": self.step,
         }
 
     def restore(self, state: dict[str, object]) -> None:
+        """Goes on from a state; what a packed one has not (`checkpoint.py`) begins anew."""
         for name in ("model", "judges", "optimiser", "judges_optimiser"):
-            getattr(self, name).load_state_dict(state[name])
+            if name in state:
+                getattr(self, name).load_state_dict(state[name])
+        self.tokens.spectrum.load_state_dict(state["head"])  # type: ignore[arg-type]
         mean, step = state["mean"], state["step"]
         assert isinstance(mean, dict) and isinstance(step, int)
         self.mean, self.step = mean, step
+        self.began = 0 if "optimiser" in state else step
 
 
 def listening(folder: Path, sizes: Sizes, device: str) -> TokenModel:
@@ -202,7 +238,7 @@ def main() -> None:
     model = SpeakingModel(NANO, tokens)
     for parameter in model.learning():
         parameter.requires_grad_(True)
-    training = Training(model, settings, given.device, given.half)
+    training = Training(model, tokens, settings, given.device, given.half)
     checkpoint = given.out / "decoder.pt"
     if checkpoint.exists():
         training.restore(loop.load(checkpoint, given.device))

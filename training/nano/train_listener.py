@@ -108,12 +108,15 @@ def main() -> None:
     optimiser = torch.optim.AdamW(
         model.parameters(), settings.rate, betas=(0.9, 0.98), weight_decay=0.01
     )
-    step, path = 0, given.out / "listener.pt"
+    step = began = 0
+    path = given.out / "listener.pt"
     if path.exists():
         state = loop.load(path, given.device)
         model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        step = state["step"]
+        step = began = state["step"]
+        if "optimiser" in state:  # a packed one (checkpoint.py) has none
+            optimiser.load_state_dict(state["optimiser"])
+            began = 0
     clips, unseen = Clips(given.corpus, "train"), Clips(given.corpus, "valid")
     clock, curve = loop.Clock(given.minutes), loop.Curve(path.with_suffix(".csv"), step)
 
@@ -130,6 +133,7 @@ def main() -> None:
     since = clock.seconds
     while step < settings.steps and not clock.over():
         share = loop.cosine(step, settings.steps, settings.warm_up)
+        share *= loop.again(step, began, settings.warm_up)
         loop.set_rate(optimiser, settings.rate * share)
         terms = forward(next(batches))
         optimiser.zero_grad()

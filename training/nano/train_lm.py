@@ -78,7 +78,7 @@ class Training:
         ]
         self.optimiser = torch.optim.AdamW(groups, settings.rate, betas=(0.9, 0.95))
         self.mean = loop.snapshot(model)
-        self.step = self.epoch = self.place = self.tokens = 0
+        self.step = self.epoch = self.place = self.tokens = self.began = 0
         self._batches = self._rest()
 
     def _rest(self) -> Iterator[Batch]:
@@ -99,7 +99,9 @@ class Training:
             self._batches = self._rest()
             batch = next(self._batches)
         own = self.settings
-        loop.set_rate(self.optimiser, own.rate * loop.cosine(self.step, own.steps, own.warm_up))
+        share = loop.cosine(self.step, own.steps, own.warm_up)
+        share *= loop.again(self.step, self.began, own.warm_up)
+        loop.set_rate(self.optimiser, own.rate * share)
         terms = self.forward(batch)
         self.optimiser.zero_grad()
         (terms["loss"] + own.guide * terms["astray"]).backward()
@@ -130,11 +132,15 @@ class Training:
         }
 
     def restore(self, state: dict[str, object]) -> None:
+        """Goes on from a state; what a packed one has not (`checkpoint.py`) begins anew."""
         self.model.load_state_dict(state["model"])  # type: ignore[arg-type]
-        self.optimiser.load_state_dict(state["optimiser"])  # type: ignore[arg-type]
         self.mean = state["mean"]  # type: ignore[assignment]
         for name in ("step", "epoch", "place", "tokens"):
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, 0))
+        self.began = self.step
+        if "optimiser" in state:
+            self.optimiser.load_state_dict(state["optimiser"])  # type: ignore[arg-type]
+            self.began = 0
         self._batches = self._rest()
 
 

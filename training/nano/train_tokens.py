@@ -16,6 +16,7 @@ import dataclasses
 import functools
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +113,7 @@ class Training:
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), settings.rate, betas=(0.9, 0.98), weight_decay=0.01
         )
-        self.step = 0
+        self.step = self.began = 0
         self._latents: list[Tensor] = []
 
     def forward(self, drawn: Drawn) -> dict[str, Tensor]:
@@ -125,7 +126,9 @@ class Training:
     def advance(self, drawn: Drawn) -> dict[str, float]:
         """One step."""
         own = self.settings
-        loop.set_rate(self.optimiser, own.rate * loop.cosine(self.step, own.steps, own.warm_up))
+        share = loop.cosine(self.step, own.steps, own.warm_up)
+        share *= loop.again(self.step, self.began, own.warm_up)
+        loop.set_rate(self.optimiser, own.rate * share)
         terms = self.forward(drawn)
         self.optimiser.zero_grad()
         total(terms, own).backward()
@@ -159,6 +162,14 @@ class Training:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
         }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a state; an optimiser that a packed one has not begins anew."""
+        self.model.load_state_dict(state["model"])
+        self.step = self.began = state["step"]
+        if "optimiser" in state:
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.began = 0
 
 
 def draw(clips: Clips, size: int, frames: int, seed: tuple[int, ...]) -> Drawn:
@@ -195,10 +206,7 @@ def main() -> None:
     clips, unseen = Clips(given.corpus, "train"), Clips(given.corpus, "valid")
     path = given.out / "tokens.pt"
     if path.exists():
-        state = loop.load(path, given.device)
-        training.model.load_state_dict(state["model"])
-        training.optimiser.load_state_dict(state["optimiser"])
-        training.step = state["step"]
+        training.restore(loop.load(path, given.device))
     clock, curve = loop.Clock(given.minutes), loop.Curve(given.out / "tokens.csv", training.step)
     since = clock.seconds
     recent: list[dict[str, float]] = []
