@@ -125,24 +125,29 @@ $(VENV)/.installed: pyproject.toml setup.py $(wildcard spark_mlx/backends/cpu/cs
 		echo "no native code, so speech will be slow: $$reason"; fi
 	touch $@
 
-# Trains the model that comes with the package, from nothing: hours. Run again, it goes on from
-# where it was stopped. See docs/nano.md.
+# Trains the model that comes with the package, from nothing: hours, or minutes with DEVICE="cuda
+# --half". Run again, each part goes on from where it was stopped. See docs/nano.md.
+RECIPE := $(BIN)/python training/nano
+DEVICE ?= cpu --half
 nano: $(VENV)/.nano
-	$(BIN)/python examples/nano/corpus.py $(NANO)/sentences.jsonl --seed 0
-	$(BIN)/python examples/nano/render.py $(NANO)/sentences.jsonl $(NANO)/audio --hours 20
-	$(BIN)/python examples/nano/alignment.py $(NANO)/audio
-	$(BIN)/python examples/nano/train_codec.py $(NANO)/audio $(NANO)/codec --export $(NANO)/model
-	$(BIN)/python examples/nano/train_lm.py $(NANO)/audio $(NANO)/lm --model $(NANO)/model
-	$(BIN)/python examples/nano/pack.py $(NANO)/model spark_mlx/nano voices
+	test -f $(NANO)/sentences.jsonl || $(RECIPE)/corpus.py $(NANO)/sentences.jsonl --seed 0
+	test -f $(NANO)/audio/train.npz || \
+		$(RECIPE)/render.py $(NANO)/sentences.jsonl $(NANO)/audio --hours 12
+	$(RECIPE)/train_tokens.py $(NANO)/audio $(NANO)/tokens --device $(DEVICE)
+	$(RECIPE)/train_decoder.py $(NANO)/audio $(NANO)/tokens $(NANO)/decoder --device $(DEVICE)
+	$(RECIPE)/train_listener.py $(NANO)/audio $(NANO)/tokens $(NANO)/listener --device $(DEVICE)
+	$(RECIPE)/train_lm.py $(NANO)/audio $(NANO)/tokens $(NANO)/lm --device $(DEVICE)
+	$(RECIPE)/export.py $(NANO) $(NANO)/model
+	$(RECIPE)/pack.py $(NANO)/model spark_mlx/nano voices
 
 # Measures it on sentences and voices it was never trained on.
 nano-eval: $(VENV)/.nano
-	test -d $(NANO)/audio || { $(BIN)/python examples/nano/corpus.py $(NANO)/sentences.jsonl --seed 0 && \
-		$(BIN)/python examples/nano/render.py $(NANO)/sentences.jsonl $(NANO)/audio --hours 0.1; }
-	$(BIN)/python examples/nano/evaluate.py spark_mlx/nano $(NANO)/audio $(NANO)/evaluation.json
+	$(RECIPE)/evaluate.py spark_mlx/nano $(NANO)/evaluation.json
 
+# DistillMOS asks for torchaudio, which it needs for reading files alone, and which must fit torch.
 $(VENV)/.nano: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[read,nano]' --group dev
+	$(BIN)/python -m pip install --quiet --no-deps distillmos==0.9.1 xls-r-sqa==0.1.0
 	touch $@
 
 clean:
