@@ -602,3 +602,14 @@ def test_a_text_in_several_calls_is_read_as_in_one(tts: SparkTTS, voice: Voice) 
     np.testing.assert_allclose(
         joined[: len(again.samples)], again.samples[: len(joined)], atol=1e-3
     )
+
+
+def test_a_text_asks_for_its_pauses(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(tts, monkeypatch, ["o" * 50])
+    text = "Good morning to you. [[slnc 1500]] Good evening to you."
+    speech = tts.say(text, voice=voice)
+    assert len(speech.samples) == 100 * HOP + 1.5 * tts.sample_rate
+    chunks = list(tts.stream(text, voice=voice))
+    assert [len(chunk.samples) for chunk in chunks if chunk.pause] == [1.5 * tts.sample_rate]

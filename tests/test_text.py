@@ -200,3 +200,18 @@ def test_syllables(text: str, count: int) -> None:
 )
 def test_halves(spoken: str, parts: list[str]) -> None:
     assert halves(spoken) == parts
+
+
+def test_pauses_inside_a_text() -> None:
+    text = "[[slnc 9]]Wait. [[slnc 400]] Then go on. [[slnc 100]][[ slnc 2000 ]]\n3 more[[slnc x]]."
+    found = segment(text)
+    assert [(piece.spoken, piece.pause) for piece in found] == [
+        ("Wait.", 0.4),
+        ("Then go on.", 2.0),
+        ("three more[[slnc x]].", 0.0),
+    ]
+    assert [text[slice(*piece.span)] for piece in found] == [piece.text for piece in found]
+    assert [piece.sentence for piece in found] == [0, 1, 2]
+    assert segment("A [[slnc 999999]] b")[0].pause == 10
+    with pytest.raises(TextError, match="nothing to say"):
+        segment("[[slnc 400]]?")

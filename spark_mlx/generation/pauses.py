@@ -26,16 +26,19 @@ PAUSES = {
 LONGEST = max(PAUSES.values())
 
 
-def pause(before: Samples, after: Samples, boundary: Boundary, rate: int) -> Samples:
+def pause(
+    before: Samples, after: Samples, boundary: Boundary, rate: int, seconds: float = 0.0
+) -> Samples:
     """Make the silence to put between two pieces, maybe none: their own silence counts.
 
     Args:
         before: the end of the one piece; its last `LONGEST` seconds are enough.
         after: the beginning of the next, of the same length or up to its first sound.
         rate: Hz.
+        seconds: a longer pause than that of the boundary, which the text asks for.
     """
     silent = _quiet(before[::-1], rate) + _quiet(after, rate)
-    missing = int(PAUSES[boundary] * rate) - silent
+    missing = int(max(PAUSES[boundary], seconds) * rate) - silent
     return np.zeros(max(0, missing), dtype=np.float32)
 
 
@@ -66,11 +69,16 @@ class Joiner:
         """Begin anew: no silence belongs before the next chunk."""
         self._tail: Samples = np.zeros(0, dtype=np.float32)
         self._boundary: Boundary | None = None
+        self._seconds = 0.0
 
-    def end(self, boundary: Boundary) -> None:
-        """Note what follows the piece. Of pieces without sound the greatest boundary counts."""
+    def end(self, boundary: Boundary, seconds: float = 0.0) -> None:
+        """Note what follows the piece, and the pause that its text asks for.
+
+        Of pieces without sound the greatest boundary counts, and the longest pause.
+        """
         if len(self._tail):
             self._boundary = max(boundary, self._boundary or boundary)
+            self._seconds = max(seconds, self._seconds)
 
     def before(self, samples: Samples) -> Samples:
         """Silence to put before a chunk (N,), maybe none; keeps the chunk's end for the next."""
@@ -78,7 +86,7 @@ class Joiner:
             return samples
         silence = samples[:0]
         if self._boundary is not None:
-            silence = pause(self._tail, samples, self._boundary, self._rate)
-            self._tail, self._boundary = self._tail[:0], None
+            silence = pause(self._tail, samples, self._boundary, self._rate, self._seconds)
+            self.reset()
         self._tail = np.concatenate([self._tail, samples])[-self._kept :]
         return silence

@@ -65,7 +65,7 @@ def stream(
             yield Chunk.of(piece, samples, rate, done / rate, first + i, warning=fault)
             done += len(samples)
             last = i if len(samples) else last
-        joiner.end(piece.boundary)
+        joiner.end(piece.boundary, piece.pause)
     if text.warnings and not stop.is_set():
         nothing = np.zeros(0, dtype=np.float32)
         number = first + len(pieces) - 1

@@ -80,7 +80,7 @@ def _joined(text: PreparedText, spoken: Sequence[Spoken], rate: int) -> Speech:
         done = start + len(samples)
         sentences.append(Sentence(piece.text, piece.span, start / rate, done / rate))
         parts += [silence, samples]
-        joiner.end(piece.boundary)
+        joiner.end(piece.boundary, piece.pause)
     warnings = itertools.chain(*(one.warnings for one in spoken), text.warnings)
     return Speech(np.concatenate(parts), rate, tuple(warnings), tuple(sentences))
 

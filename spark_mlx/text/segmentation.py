@@ -17,12 +17,15 @@ from spark_mlx.text.alignment import AlignedText, Span
 from spark_mlx.text.duration import expected_seconds
 from spark_mlx.text.normalization import replacements
 from spark_mlx.text.sentences import CJK, clause_ends, join_sentences, sentence_ends, word_ends
-from spark_mlx.text.tidy import is_speakable, tidy
+from spark_mlx.text.tidy import check_length, is_speakable, tidy
 
 LONGEST_PIECE = 200  # characters; the model is at home with some ten seconds
 # A sentence that is spoken faster than this, in seconds, is spoken together with the next one:
 # "No. Never." Alone, the model has too little to go by, and a subtitle would only flash.
 SHORTEST_SENTENCE = 0.8
+
+LONGEST_PAUSE = 10.0  # seconds, of a mark
+_PAUSE_MARK = re.compile(r"\[\[ ?slnc (\d{1,6}) ?\]\]", re.IGNORECASE)
 
 _LINE_GOES_ON = ",，、—–-"  # a verse whose sentence is not over
 _CLAUSE_MARKS = " ,;:–—，；：、"
@@ -48,6 +51,7 @@ class Piece:
         span: the place of `text` in the caller's text.
         spoken: the words for the model, with numbers and the like written out.
         boundary: the boundary after it.
+        pause: seconds of silence after it that the text asks for, with `[[slnc 400]]`.
     """
 
     sentence: int
@@ -55,10 +59,13 @@ class Piece:
     span: Span
     spoken: str
     boundary: Boundary
+    pause: float = 0.0
 
 
 def segment(text: str, limit: int = LONGEST_PIECE, single_sentences: bool = False) -> list[Piece]:
     """Cut a text into pieces of at most `limit` spoken characters, in order.
+
+    `[[slnc 400]]` between words, as macOS's `say` has it, is a pause of 400 milliseconds.
 
     Args:
         single_sentences: whether short sentences that share a piece are joined by commas.
@@ -66,11 +73,39 @@ def segment(text: str, limit: int = LONGEST_PIECE, single_sentences: bool = Fals
     Raises:
         TextError: as `tidy`.
     """
-    tidied = tidy(text)
-    pieces = cut(text, tidied.replace(replacements(tidied.text)), limit)
+    pieces: list[Piece] = []
+    start = 0
+    for mark in [*_PAUSE_MARK.finditer(check_length(text)), None]:
+        end = len(text) if mark is None else mark.start()
+        if is_speakable(part := text[start:end]) or not (pieces or mark):
+            pieces += _shifted(_cut_words(part, limit), start, pieces)
+        if mark is not None:
+            start = mark.end()
+            if pieces:
+                pause = min(LONGEST_PAUSE, int(mark[1]) / 1000)
+                pieces[-1] = replace(pieces[-1], pause=max(pause, pieces[-1].pause))
     if not single_sentences:
         return pieces
     return [replace(piece, spoken=join_sentences(piece.spoken)) for piece in pieces]
+
+
+def _cut_words(text: str, limit: int) -> list[Piece]:
+    """Cut a text without marks of pauses."""
+    tidied = tidy(text)
+    return cut(text, tidied.replace(replacements(tidied.text)), limit)
+
+
+def _shifted(pieces: list[Piece], start: int, before: list[Piece]) -> list[Piece]:
+    """Move the pieces of a text's part that begins at `start` to their places in the text."""
+    sentence = before[-1].sentence + 1 if before else 0
+    return [
+        replace(
+            piece,
+            sentence=piece.sentence + sentence,
+            span=(piece.span[0] + start, piece.span[1] + start),
+        )
+        for piece in pieces
+    ]
 
 
 def sentence_spans(text: str) -> list[Span]:

@@ -50,11 +50,7 @@ def tidy(text: str) -> AlignedText:
     Raises:
         TextError: the text is empty, too long, or has nothing to say (no letter or digit).
     """
-    if len(text) > LONGEST_TEXT:
-        raise TextError(
-            f"the text has {len(text):,} characters, more than the {LONGEST_TEXT:,} that are "
-            "spoken at once; speak it in parts"
-        )
+    check_length(text)
     visible = [i for i, c in enumerate(text) if not (INVISIBLE.match(c) or _CONTROL.match(c))]
     shown = "".join(map(text.__getitem__, visible))
     check_speakable(shown)
@@ -70,6 +66,20 @@ def tidy(text: str) -> AlignedText:
         starts += visible[first:last]
         ends += [i + 1 for i in visible[first:last]]
     return AlignedText("".join(characters), starts, ends)
+
+
+def check_length(text: str) -> str:
+    """Refuse a text that is too long to be spoken at once.
+
+    Raises:
+        TextError: it is.
+    """
+    if len(text) > LONGEST_TEXT:
+        raise TextError(
+            f"the text has {len(text):,} characters, more than the {LONGEST_TEXT:,} that are "
+            "spoken at once; speak it in parts"
+        )
+    return text
 
 
 def dropped(text: str) -> str:
