@@ -12,6 +12,7 @@ import pytest
 import spark_mlx
 from spark_mlx import voices
 from spark_mlx.checkpoints import hub
+from spark_mlx.cli import main
 from spark_mlx.generation import checks
 from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
@@ -173,6 +174,17 @@ def test_every_word_takes_its_time(nano: SparkTTS, name: str, text: str, syllabl
     assert checks.sounding_seconds(nano.say(text, preset(name)).samples, 16_000) >= shortest
     streamed = np.concatenate([chunk.samples for chunk in nano.stream(text, preset(name))])
     assert checks.sounding_seconds(streamed, 16_000) >= shortest
+
+
+def test_it_speaks_another_script_only_by_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["say", "你好，世界。", "-o", str(tmp_path / "x.wav")]
+    assert main(command) == 1
+    assert "speaks English, and 100% of the text is in Chinese" in capsys.readouterr().err
+    assert not (tmp_path / "x.wav").exists()
+    assert main([*command, "--force"]) == 0
+    assert (tmp_path / "x.wav").stat().st_size > 8000
 
 
 def test_a_bad_answer_is_drawn_again(nano: SparkTTS, monkeypatch: pytest.MonkeyPatch) -> None:
