@@ -1,4 +1,4 @@
-"""Plays sound through sounddevice and PortAudio, while more of it comes.
+"""Play sound through sounddevice and PortAudio, while more of it comes.
 
 samples (N,), bit by bit → a device. Three threads: `Player.write` only queues; the feeder
 stretches and resamples, a tenth of a second ahead; PortAudio's callback copies, and does at once
@@ -30,7 +30,7 @@ QUEUED = 3.0  # of sound, before `write` blocks
 
 
 def play(samples: Samples, rate: int) -> None:
-    """Plays (N,) at `rate` Hz and returns when the sound has ended. Ctrl-C stops it at once.
+    """Play (N,) at `rate` Hz and returns when the sound has ended. Ctrl-C stops it at once.
 
     A device that refuses the rate gets the sound resampled to the rate it prefers.
 
@@ -44,7 +44,7 @@ def play(samples: Samples, rate: int) -> None:
 
 
 class Player:
-    """Plays what is written to it without a gap, on one stream that stays open.
+    """Play what is written to it without a gap, on one stream that stays open.
 
     A context manager. Leaving it plays out what is queued; leaving it by an exception, as by
     Ctrl-C, stops at once. Any thread may call its methods.
@@ -151,7 +151,7 @@ class Player:
         return self._renderer.waits
 
     def write(self, samples: npt.ArrayLike) -> None:
-        """Queues (N,), -1 … 1. Blocks only while more than three seconds of sound are queued.
+        """Queue (N,), -1 … 1. Blocks only while more than three seconds of sound are queued.
 
         Returns at once, without the rest, when another thread stops the player.
 
@@ -178,7 +178,7 @@ class Player:
                 self._queue.changed.notify_all()
 
     def drain(self) -> None:
-        """Returns when all that was written has been heard, or another thread stops the player.
+        """Return when all that was written has been heard, or another thread stops the player.
 
         While the player is paused it waits.
 
@@ -194,15 +194,15 @@ class Player:
             self._check()
 
     def pause(self) -> None:
-        """Holds the sound back, until `resume`."""
+        """Hold the sound back, until `resume`."""
         self._renderer.paused = True
 
     def resume(self) -> None:
-        """Goes on where `pause` held the sound back; nothing is lost."""
+        """Go on where `pause` held the sound back; nothing is lost."""
         self._renderer.paused = False
 
     def stop(self) -> None:
-        """Drops what is queued. The sound ceases within a tenth of a second, without a click.
+        """Drop what is queued. The sound ceases within a tenth of a second, without a click.
 
         Returns at once. What is written from now on is played.
         """
@@ -219,8 +219,8 @@ class Player:
         if not self._open:
             raise PlaybackError("the player is not open; use it in a with statement")
 
-    def _until(self, ready: Callable[[], bool], most: float = float("inf")) -> None:
-        latest = time.monotonic() + most
+    def _until(self, ready: Callable[[], bool], timeout: float = float("inf")) -> None:
+        latest = time.monotonic() + timeout
         while not ready() and time.monotonic() < latest:
             time.sleep(TICK)
 

@@ -54,7 +54,7 @@ def daemon(args: argparse.Namespace) -> int:
 
 
 def say_through_daemon(args: argparse.Namespace, text: str) -> int | None:
-    """Speaks for `spark-mlx say` through the daemon; the exit status.
+    """Speak for `spark-mlx say` through the daemon; the exit status.
 
     None when it cannot: no daemon runs, or the options ask for what it does not do. Ctrl-C stops
     this text only.
@@ -85,7 +85,7 @@ def say_through_daemon(args: argparse.Namespace, text: str) -> int | None:
 
 
 def _talk(args: argparse.Namespace, path: Path) -> int:
-    """Asks a daemon how it is, or to end."""
+    """Ask a daemon how it is, or to end."""
     speaker = client.connect(path)
     if speaker is None:
         raise DaemonError(f"no daemon listens at {path}; start one with: spark-mlx daemon")
@@ -99,7 +99,7 @@ def _talk(args: argparse.Namespace, path: Path) -> int:
 
 
 def _watch_loading(speech: SpeechQueue, server: Server, failures: list[SparkError]) -> None:
-    """Tells when the model is there; a daemon without one ends."""
+    """Tell when the model is there; a daemon without one ends."""
     try:
         speech.wait_loaded()
         print("spark-mlx: ready", file=sys.stderr, flush=True)

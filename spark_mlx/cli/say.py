@@ -75,7 +75,7 @@ def _read_text(args: argparse.Namespace) -> str:
 
 
 def _check_options(args: argparse.Namespace) -> None:
-    """Refuses options that do not go together, or have impossible values."""
+    """Refuse options that do not go together, or have impossible values."""
     if args.voice is not None and (args.gender or args.pitch or args.speed):
         raise UsageError("--gender, --pitch and --speed make a voice up; leave out --voice")
     if args.transcript is not None and not outputs.is_recording(args.voice):
@@ -102,7 +102,7 @@ def _check_options(args: argparse.Namespace) -> None:
 
 
 def _check_device(args: argparse.Namespace) -> None:
-    """Refuses to play where nothing can be played."""
+    """Refuse to play where nothing can be played."""
     if args.audio_device is None:
         portaudio.output()
     else:

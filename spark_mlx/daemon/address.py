@@ -38,7 +38,7 @@ class Address:
     """The right to listen at a path, and the socket there; a context manager.
 
     A lock beside the socket says whether a daemon runs; the system lets it go however the daemon
-    ends. Whoever has it replaces a socket that was left behind.
+    ends. The holder replaces a socket that was left behind.
 
     Attributes:
         path: of the socket.
@@ -79,7 +79,7 @@ class Address:
         self.close()
 
     def close(self) -> None:
-        """Removes the socket and lets the lock go."""
+        """Remove the socket and lets the lock go."""
         self.socket.close()
         for path, inode in (
             (self.path, self._inode),
@@ -95,7 +95,7 @@ def dial(path: Path, timeout: float = 2.0) -> socket.socket | None:
     """A connection to the daemon at a path; None when none listens there.
 
     Raises:
-        DaemonError: whoever listens is another user, or does not answer.
+        DaemonError: another user listens, or nobody answers.
     """
     if len(os.fsencode(path)) > LONGEST_PATH:
         return None

@@ -1,4 +1,4 @@
-"""What the daemon and its clients say to each other: one JSON object a line, in UTF-8.
+"""The protocol of the daemon and its clients: one JSON object a line, in UTF-8.
 
 A client sends requests. Each gets one answer, in order: `{"ok": true, …}`, or `{"ok": false,
 "error": …, "kind": …}`. Between the answers come events, lines with an "event". docs/reader.md
@@ -21,7 +21,7 @@ LONGEST_LINE = 1 << 20  # bytes, of a request
 
 @dataclass(frozen=True)
 class Field:
-    """What a request may say under a name."""
+    """A field of a request."""
 
     kind: tuple[type, ...]
     needed: bool = False
@@ -128,7 +128,7 @@ def event_line(event: Event) -> bytes:
 
 
 def event_of(message: dict[str, Any]) -> Event:
-    """What `event_line` was made from."""
+    """The event of a line that `event_line` made."""
     start, end = message["span"]
     return Event(
         str(message["event"]),
@@ -153,7 +153,7 @@ def _check(do: str, name: str, field: Field, value: object) -> None:
         raise DaemonError(f"{name!r} of {do} is {' or '.join(field.choices)}, not {_shown(value)}")
 
 
-def _shown(value: object, most: int = 40) -> str:
+def _shown(value: object, limit: int = 40) -> str:
     """A value in an error: short, and of one line."""
     text = repr(value)
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"

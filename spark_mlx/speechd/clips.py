@@ -59,7 +59,7 @@ class Clips:
         return clip
 
     def put(self, text: str, clip: Clip, keep: bool) -> None:
-        """Remembers a clip, trimmed, and keeps it on the disk as well if that is wanted."""
+        """Remember a clip, trimmed, and keeps it on the disk as well if that is wanted."""
         clip = Clip(trim(clip.samples, clip.rate), clip.rate)
         self._remember(text, clip)
         if keep:

@@ -30,7 +30,7 @@ class Pace:
         return _weight(text) * SECONDS * self._factor
 
     def learn(self, text: str, seconds: float) -> None:
-        """Takes in how long a text took."""
+        """Take in how long a text took."""
         if (weight := _weight(text)) > 10 and seconds > 0:
             found = min(4.0, max(0.25, seconds / (weight * SECONDS)))
             self._factor += 0.4 * (found - self._factor)

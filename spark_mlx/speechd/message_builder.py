@@ -22,7 +22,7 @@ _MOST = _SOME | set('"()-:;[]{}`“”–—…《》（）')
 
 
 class MessageBuilder:
-    """Makes messages.
+    """Make messages.
 
     Args:
         listing: the voices there are.

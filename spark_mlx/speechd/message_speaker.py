@@ -36,7 +36,7 @@ class _Stopped(Exception):
 
 
 class MessageSpeaker:
-    """Speaks messages.
+    """Speak messages.
 
     Args:
         wire: gets what `Output` does not send: the end of a message.

@@ -30,7 +30,7 @@ _CANNOT_SPEAK = "301 ERROR CANT SPEAK"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serves the server on stdin and stdout until it says QUIT or is gone."""
+    """Serve the server on stdin and stdout until it says QUIT or is gone."""
     argv = sys.argv[1:] if argv is None else argv
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s spark-mlx %(levelname)s %(message)s"
@@ -85,7 +85,7 @@ class Module:
         }
 
     def run(self) -> int:
-        """Reads commands until there are no more; the exit status."""
+        """Read commands until there are no more; the exit status."""
         line = self._wire.read_line()
         if line is None:
             return 0
@@ -238,7 +238,7 @@ class Module:
     # Messages.
 
     def _speak(self, make: Callable[[str], Message], lines: int | None = None) -> None:
-        """Takes a message's block, and begins to speak it."""
+        """Take a message's block, and begins to speak it."""
         self._wire.reply("202 OK RECEIVING MESSAGE")
         block = self._wire.read_block()
         if block is None:

@@ -31,10 +31,10 @@ _TICK = 0.02
 
 
 class MessageOutput(Protocol):
-    """Takes one message's sound; `stop` is set when the rest is not wanted."""
+    """Take one message's sound; `stop` is set when the rest is not wanted."""
 
     def play(self, samples: Pcm, rate: int, stop: threading.Event) -> None:
-        """Takes (N,) at `rate` Hz; returns when more can be taken."""
+        """Take (N,) at `rate` Hz; returns when more can be taken."""
 
     def mark(self, name: str) -> None:
         """All sound before a mark was given."""
@@ -115,7 +115,7 @@ class OwnDevice:
         return self._player
 
     def close(self) -> None:
-        """Lets the device go, at once."""
+        """Let the device go, at once."""
         if self._player is not None:
             player, self._player = self._player, None
             player.stop()
@@ -166,7 +166,7 @@ class DeviceOutput:
                 self._wire.mark(self._marks.popleft()[1])
 
     def _wait(self, until: float, stop: threading.Event) -> None:
-        """Tells of marks until the player has come so far."""
+        """Tell of marks until the player has come so far."""
         while self._player is not None and self._player.position < until:
             self._tell()
             if stop.wait(_TICK):

@@ -70,7 +70,7 @@ class Wire:
         return None
 
     def reply(self, *lines: str) -> None:
-        """Writes an answer to a command."""
+        """Write an answer to a command."""
         with self._turn:
             self._replies += 1
         try:
@@ -102,7 +102,7 @@ class Wire:
         self._write(f"700-{' '.join(name.split())}\n700 INDEX MARK\n".encode())
 
     def icon(self, path: str) -> None:
-        """Asks the server to play a sound file."""
+        """Ask the server to play a sound file."""
         self._write(f"706-{path}\n706 ICON\n".encode())
 
     def audio(self, samples: Pcm, rate: int) -> None:
@@ -139,7 +139,7 @@ def escape(data: bytes) -> bytes:
 
 
 def _narrow(pipe: int) -> None:
-    """Makes a pipe hold little, where the system can."""
+    """Make a pipe hold little, where the system can."""
     if sys.platform == "linux":
         import fcntl
 

@@ -106,7 +106,7 @@ class Options:
 
     @classmethod
     def load(cls, path: str | None) -> Options:
-        """Reads the file. A line that cannot be read is logged: it must not silence the user."""
+        """Read the file. A line that cannot be read is logged: it must not silence the user."""
         options = cls()
         text = ""
         if path is not None:

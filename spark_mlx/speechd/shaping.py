@@ -43,7 +43,7 @@ class Shaper:
             self._resample = soxr.ResampleStream(rate * pitch, rate, 1, dtype="float32")
 
     def process(self, samples: Pcm, last: bool = False) -> Pcm:
-        """Takes a stretch, gives what is finished; `last` gives the rest as well."""
+        """Take a stretch, gives what is finished; `last` gives the rest as well."""
         if self._plain:
             return samples if self._gain == 1.0 else _to_pcm(samples * np.float32(self._gain))
         floats = samples.astype(np.float32)

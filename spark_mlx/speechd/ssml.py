@@ -106,7 +106,7 @@ class _Reader:
             self._next()
 
     def _next(self, spelled: bool = False) -> None:
-        """Begins another part, unless the last one is still empty."""
+        """Begin another part, unless the last one is still empty."""
         last = self.parts[-1]
         if last.text or last.marks or last.pause:
             self.parts.append(Part())

@@ -1,4 +1,4 @@
-"""Makes sound ready for the device: what was written → pieces, a tenth of a second ahead.
+"""Make sound ready for the device: what was written → pieces, a tenth of a second ahead.
 
 It stretches and resamples in a thread of its own, and finds another device when one goes away.
 """
@@ -29,7 +29,7 @@ TICK = 0.01  # between two looks at what the callback has done; it must not wake
 
 
 @dataclass(eq=False)
-class Queue:
+class SampleQueue:
     """What was written and is not fed yet. Callers and feeder share it; the callback never takes
     the lock.
 
@@ -38,8 +38,8 @@ class Queue:
         sounds: (N,) each, at the player's rate, none longer than a portion.
         count: samples in them.
         ending: whether nothing follows what is queued.
-        closing: whether nobody wants any more.
-        error: what the feeder died of.
+        closing: whether no more is wanted.
+        error: what ended the feeder.
     """
 
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -51,7 +51,7 @@ class Queue:
 
 
 class Feeder:
-    """Feeds a renderer from a queue, through a stream that it opens again when it has to.
+    """Feed a renderer from a queue, through a stream that it opens again when it has to.
 
     Args:
         sample_rate: of what is queued, in Hz.
@@ -63,7 +63,7 @@ class Feeder:
     """
 
     def __init__(self, sample_rate: int, renderer: Renderer) -> None:
-        self.queue = Queue()
+        self.queue = SampleQueue()
         self.rate = 1.0
         self.portion = max(1, int(PORTION * sample_rate))
         self._sample_rate = sample_rate
@@ -85,7 +85,7 @@ class Feeder:
     # In the threads of the callers.
 
     def connect(self, device: int | None) -> None:
-        """Opens and starts the stream.
+        """Open and starts the stream.
 
         Raises:
             PlaybackError: there is no such device, or it does not play.
@@ -98,11 +98,11 @@ class Feeder:
             self._resample = soxr.ResampleStream(self._sample_rate, rate, 1, dtype="float32")
 
     def start(self) -> None:
-        """Begins to feed."""
+        """Begin to feed."""
         self._thread.start()
 
     def close(self, play_out: bool) -> None:
-        """Ends the thread and closes the stream."""
+        """End the thread and closes the stream."""
         with self.queue.changed:
             self.queue.closing = True
             self.queue.changed.notify_all()
@@ -140,7 +140,7 @@ class Feeder:
                 queue.changed.notify_all()
 
     def _feed_some(self) -> bool:
-        """Makes a piece, if it is time to and there is something to make it from."""
+        """Make a piece, if it is time to and there is something to make it from."""
         queue, renderer = self.queue, self._renderer
         with queue.changed:
             epoch = renderer.epoch
@@ -173,7 +173,7 @@ class Feeder:
         return True
 
     def _make(self, sound: Samples, epoch: int, last: bool) -> Piece:
-        """Stretches and resamples (N,) at the player's rate → (M,) at the device's."""
+        """Stretch and resamples (N,) at the player's rate → (M,) at the device's."""
         rate = self.rate
         ratio = self._renderer.rate / self._sample_rate
         sound = self._stretch.process(sound, rate, last)
@@ -192,7 +192,7 @@ class Feeder:
         return Piece(sound, source, epoch, last)
 
     def _begin_anew(self) -> None:
-        """Forgets all of the speech that was being fed."""
+        """Forget all of the speech that was being fed."""
         self._fed.clear()
         self._fed_count = 0
         self._given = self._late = 0.0
@@ -202,7 +202,7 @@ class Feeder:
             self._resample.clear()
 
     def _reconnect(self) -> None:
-        """Goes on with the default device, from the first sample that was not heard.
+        """Go on with the default device, from the first sample that was not heard.
 
         Raises:
             PlaybackError: there is none for some seconds.
@@ -227,7 +227,7 @@ class Feeder:
                 raise PlaybackError(f"the output device plays nothing any more; {REMEDY}")
 
     def _rewind(self) -> None:
-        """Puts back what was not heard when the device went away. There is no stream now."""
+        """Put back what was not heard when the device went away. There is no stream now."""
         queue, renderer = self.queue, self._renderer
         with queue.changed:
             begun = renderer.rewind()

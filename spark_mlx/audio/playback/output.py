@@ -37,7 +37,7 @@ class Output:
         self._stream: Any = None
 
     def connect(self, device: int | None) -> None:
-        """Opens and starts the stream.
+        """Open and starts the stream.
 
         Raises:
             PlaybackError: there is no such device, or it does not play.
@@ -75,7 +75,7 @@ class Output:
             raise PlaybackError(f"{entry['name']} does not play ({error}); {REMEDY}") from error
 
     def disconnect(self, play_out: bool) -> None:
-        """Closes the stream, if there is one, whatever state it is in."""
+        """Close the stream, if there is one, whatever state it is in."""
         stream, self._stream = self._stream, None
         if stream is None:
             return
@@ -85,7 +85,7 @@ class Output:
 
 
 class Watch:
-    """Notices a device that does not play, though PortAudio says nothing."""
+    """Notice a device that does not play, though PortAudio says nothing."""
 
     def __init__(self) -> None:
         self._calls = 0

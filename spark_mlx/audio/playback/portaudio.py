@@ -91,7 +91,7 @@ def find(device: str | int | None) -> int | None:
 
 
 def restart() -> None:
-    """Starts PortAudio anew: it looks for devices only then.
+    """Start PortAudio anew: it looks for devices only then.
 
     This ends every stream of the process; here the only one that is known of has failed.
     """

@@ -1,4 +1,4 @@
-"""Fills the blocks that a device asks for: pieces of sound → its next frames.
+"""Fill the blocks that a device asks for: pieces of sound → its next frames.
 
 What cannot wait is done here: volume, pause and stop. PortAudio calls it in a thread of its own,
 where nothing waits, and hardly anything is allocated. Knows nothing of queues and devices.
@@ -46,7 +46,7 @@ class _Mark:
 
 
 class Renderer:
-    """Gives the device what is ready, and knows what was heard when.
+    """Give the device what is ready, and knows what was heard when.
 
     Args:
         rate: of the device, in Hz.
@@ -92,7 +92,7 @@ class Renderer:
     # In other threads.
 
     def prepare(self, rate: int) -> None:
-        """Makes room for what one callback gives a device of `rate` Hz. There is no stream now."""
+        """Make room for what one callback gives a device of `rate` Hz. There is no stream now."""
         self.rate = rate
         frames = round(BLOCK * rate)
         self.block = np.zeros(frames, dtype=np.float32)
@@ -101,7 +101,7 @@ class Renderer:
         self._tail: Samples = np.exp(-5 * self._rise).astype(np.float32)
 
     def add(self, piece: Piece) -> None:
-        """Appends a piece."""
+        """Append a piece."""
         self._ready.append(piece)
         self._made += len(piece.samples)
 
@@ -122,7 +122,7 @@ class Renderer:
         return mark.first + min(max(share, 0.0), 1.0) * mark.source
 
     def rewind(self) -> int:
-        """Goes back to what was not heard when the device went away, and forgets what is ready.
+        """Go back to what was not heard when the device went away, and forgets what is ready.
 
         There is no stream now.
 
@@ -148,7 +148,7 @@ class Renderer:
     # In PortAudio's thread.
 
     def callback(self, out: Samples, frames: int, times: Any, status: Any) -> None:
-        """Gives the device its next frames: out: (frames, channels)."""
+        """Give the device its next frames: out: (frames, channels)."""
         now = time.perf_counter()
         if status.output_underflow:
             self.underruns += 1
@@ -167,7 +167,7 @@ class Renderer:
         self.calls += 1
 
     def _play(self, block: Samples, heard: float) -> None:
-        """Fills the block with what is ready; it is heard from `heard` on."""
+        """Fill the block with what is ready; it is heard from `heard` on."""
         count = self._copy(block)
         if count:
             if not self._speaking and not self._again:
@@ -191,14 +191,14 @@ class Renderer:
         self._level = float(block[-1]) if abs(block[-1]) > 1e-4 else 0.0
 
     def _hold(self, block: Samples) -> None:
-        """Fades out, then is silent. The faded samples are not taken: they fade in again later."""
+        """Fade out, then is silent. The faded samples are not taken: they fade in again later."""
         if not self._speaking:
             self._gain = 0.0
         block[self._copy(block) :] = self._level
         self._fade(block, 0.0)
 
     def _cut(self, block: Samples) -> None:
-        """Fades out what was stopped, and drops it."""
+        """Fade out what was stopped, and drops it."""
         epoch = self.epoch
         block[self._copy(block) :] = self._level
         if not self._speaking:
@@ -212,7 +212,7 @@ class Renderer:
         self.epoch_taken = epoch
 
     def _fade(self, block: Samples, volume: float) -> None:
-        """Goes over to a volume within the block."""
+        """Go over to a volume within the block."""
         if self._gain != volume:
             block *= self._gain + (volume - self._gain) * self._rise[: len(block)]
             self._gain = volume
@@ -221,7 +221,7 @@ class Renderer:
         self._level = float(block[-1])
 
     def _copy(self, block: Samples) -> int:
-        """Copies what comes next to the beginning of the block; gives how much there was."""
+        """Copy what comes next to the beginning of the block; gives how much there was."""
         count, offset = 0, self._offset
         for index in range(len(self._ready)):
             piece = self._ready[index]
@@ -234,7 +234,7 @@ class Renderer:
         return count
 
     def _take(self, count: int) -> None:
-        """Moves on by `count` frames, and past the pieces that end there."""
+        """Move on by `count` frames, and past the pieces that end there."""
         while self._ready and self._ready[0].epoch == self.epoch_taken:
             piece = self._ready[0]
             size = len(piece.samples)

@@ -43,10 +43,10 @@ def add_say(commands: Commands) -> None:
         "--output",
         "--output-file",
         metavar="FILE",
-        help="instead of playing: .wav, .flac, .mp3 or .ogg; - writes a wav to stdout",
+        help="instead of playing: .wav, .flac, .mp3 or .ogg; - writes a wav to stdout meanwhile",
     )
-    say.add_argument("--srt", metavar="FILE", help="also write SubRip subtitles")
-    say.add_argument("--vtt", metavar="FILE", help="also write WebVTT subtitles")
+    say.add_argument("--srt", metavar="FILE", help="also write SubRip subtitles; - is stdout")
+    say.add_argument("--vtt", metavar="FILE", help="also write WebVTT subtitles; - is stdout")
     say.add_argument(
         "-a", "--audio-device", metavar="DEVICE", help="where to play; '?' lists the devices"
     )
