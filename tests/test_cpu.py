@@ -11,7 +11,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-from mlx.utils import tree_flatten, tree_unflatten
+from mlx.utils import tree_flatten
 
 from conftest import ROOT
 from spark_mlx.backends.cpu import native
@@ -54,30 +54,8 @@ def close(a: mx.array, b: mx.array, tolerance: float = 2e-5) -> None:
 
 
 def same(fitted: nn.Module, plain: nn.Module, *inputs: mx.array, tolerance: float = 2e-5) -> None:
-    """A fitted layer gives what the plain one gives, and in training the same gradients by all
-    inputs and parameters."""
-    expected = plain(*inputs)
-    fitted.eval()
-    close(fitted(*inputs), expected, tolerance)
-    given = normal(*expected.shape)
-
-    def outputs(layer: nn.Module) -> tuple[mx.array, list[mx.array]]:
-        layer.train()
-        flat = tree_flatten(layer.parameters())
-        names, parameters = [name for name, _ in flat], [array for _, array in flat]
-
-        def function(*arrays: mx.array) -> mx.array:
-            layer.update(tree_unflatten(list(zip(names, arrays[len(inputs) :], strict=True))))
-            return layer(*arrays[: len(inputs)])
-
-        (y,), gradients = mx.vjp(function, [*inputs, *parameters], [given])
-        layer.update(tree_unflatten(list(zip(names, parameters, strict=True))))
-        return y, gradients
-
-    (y, gradients), (_, right) = outputs(fitted), outputs(plain)
-    close(y, expected, tolerance)
-    for found, exact in zip(gradients, right, strict=True):
-        close(found, exact, tolerance)
+    """A fitted layer gives what the plain one gives."""
+    close(fitted(*inputs), plain(*inputs), tolerance)
 
 
 @pytest.mark.usefixtures("way")
@@ -224,16 +202,6 @@ def test_residual_unit(dilation: int, frames: int) -> None:
     fitted.eval()
     x = normal(2, frames, 20)
     close(fitted(x), plain(x))
-
-
-def test_layers_can_be_trained() -> None:
-    unit = CPUResidualUnit.from_plain(ResidualUnit(8, 3))
-    accelerate(unit)
-    unit.train()
-    x = normal(1, 30, 8)
-    loss, gradients = nn.value_and_grad(unit, lambda unit: mx.square(unit(x)).mean())(unit)
-    assert loss.item() > 0
-    assert float(mx.abs(gradients["block"][1]["weight"]).max()) > 0
 
 
 @pytest.mark.usefixtures("way")

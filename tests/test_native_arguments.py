@@ -98,26 +98,6 @@ def conv_transpose() -> Arguments:
     }
 
 
-def conv_gradient() -> Arguments:
-    return {
-        "x": floats(2, 30, 8),
-        "given": floats(2, 30, 6),
-        "by_weight": floats(3, 8, 6),
-        "sizes": conv_sizes(groups=1),
-    }
-
-
-def snake_gradient() -> Arguments:
-    return {
-        "x": floats(40, 5),
-        "alpha": abs(floats(5)),
-        "given": floats(40, 5),
-        "by_x": floats(40, 5),
-        "by_alpha": floats(5),
-        "channels": 5,
-    }
-
-
 def residual_unit() -> Arguments:
     return {
         "x": floats(2, 20, 6),
@@ -180,11 +160,6 @@ VALID: dict[str, Callable[[], Arguments]] = {
     "conv": conv,
     "conv_transpose": conv_transpose,
     "residual_unit": residual_unit,
-    "conv_gradient": conv_gradient,
-    "snake_gradient": snake_gradient,
-    "gelu_gradient": lambda: {"x": floats(9), "given": floats(9), "by_x": floats(9)},
-    "silu_gradient": lambda: {"x": floats(9), "given": floats(9), "by_x": floats(9)},
-    "softmax_gradient": lambda: {"y": floats(3, 7), "given": floats(3, 7), "columns": 7},
     "pack": lambda: {
         "weight": words(40, 16),
         "scales": floats(40, 2),
@@ -284,7 +259,7 @@ def test_a_number_out_of_its_bounds_is_refused(name: str, key: str, value: int) 
         call(name, VALID[name]() | {key: value})
 
 
-@pytest.mark.parametrize("name", ["conv", "conv_transpose", "conv_gradient"])
+@pytest.mark.parametrize("name", ["conv", "conv_transpose"])
 @pytest.mark.parametrize("index", range(10))
 @pytest.mark.parametrize("value", [-1, 2**31 - 1, 2**31, 2**63])
 def test_a_size_out_of_its_bounds_is_refused(name: str, index: int, value: int) -> None:

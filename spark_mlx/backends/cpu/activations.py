@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from spark_mlx.backends.cpu import functions, gradients
+from spark_mlx.backends.cpu import functions
 from spark_mlx.backends.cpu.functions import is_native
 from spark_mlx.backends.fit import FromPlain
 from spark_mlx.model.layers import GELU, SiLU, Snake
@@ -18,18 +18,18 @@ class CPUSnake(FromPlain, Snake):
     def __call__(self, x: mx.array) -> mx.array:
         if not is_native(x, self.alpha):
             return super().__call__(x)
-        return (gradients if self.training else functions).snake(x, self.alpha)
+        return functions.snake(x, self.alpha)
 
 
 class CPUGELU(FromPlain, GELU):
     def __call__(self, x: mx.array) -> mx.array:
         if not is_native(x):
             return super().__call__(x)
-        return (gradients if self.training else functions).gelu(x)
+        return functions.gelu(x)
 
 
 class CPUSiLU(FromPlain, SiLU):
     def __call__(self, x: mx.array) -> mx.array:
         if not is_native(x) or x.size < MIN_SILU:
             return super().__call__(x)
-        return (gradients if self.training else functions).silu(x)
+        return functions.silu(x)

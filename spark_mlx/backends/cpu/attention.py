@@ -7,7 +7,7 @@ from functools import lru_cache
 import mlx.core as mx
 import numpy as np
 
-from spark_mlx.backends.cpu import functions, gradients
+from spark_mlx.backends.cpu import functions
 from spark_mlx.backends.cpu.functions import is_native
 from spark_mlx.backends.fit import FromPlain
 from spark_mlx.model.layers import Mask, RotaryEmbedding, ScaledDotProductAttention
@@ -27,10 +27,7 @@ class CPUAttention(FromPlain, ScaledDotProductAttention):
         # Heads that share their keys are one batch of products.
         grouped = (queries * self.scale).reshape(batch, shared, heads // shared * length, -1)
         scores = (grouped @ keys.swapaxes(2, 3)).reshape(batch, heads, length, -1)
-        if self.training:
-            weights = gradients.softmax(scores, causal)
-        else:
-            weights = functions.softmax(scores, length if causal else 0)
+        weights = functions.softmax(scores, length if causal else 0)
         weights = weights.reshape(batch, shared, heads // shared * length, -1)
         return (weights @ values).reshape(batch, heads, length, -1)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from spark_mlx.backends.cpu import functions, gradients
+from spark_mlx.backends.cpu import functions
 from spark_mlx.backends.cpu.functions import is_native
 from spark_mlx.backends.fit import FromPlain
 from spark_mlx.model.bicodec.wave_generator import ResidualUnit
@@ -23,11 +23,7 @@ class CPUConv1d(FromPlain, Conv1d):
         depthwise = self.groups == x.shape[2] == len(self.weight)
         if not is_native(x, self.weight) or depthwise or frames < 1:
             return self._by_products(x, frames, depthwise)
-        if not self.training:
-            return functions.conv(x, self.weight, self.bias, *sizes)
-        if self.groups == 1 and (self.stride == 1 or self.dilation == 1):
-            return gradients.conv(*sizes)(x, self.weight, self.bias)
-        return self._by_products(x, frames, depthwise)
+        return functions.conv(x, self.weight, self.bias, *sizes)
 
     def _frames(self, length: int) -> int:
         """How many frames the output has."""
@@ -52,7 +48,7 @@ class CPUConv1d(FromPlain, Conv1d):
             matrices = weight.reshape(groups, len(bias) // groups, -1).swapaxes(1, 2)
             y = (columns @ matrices).reshape(groups, x.shape[0], frames, -1)
             return y.transpose(1, 2, 0, 3).reshape(x.shape[0], frames, -1) + bias
-        if self.dilation == 1 and not self.training:  # whose gradient is a scalar loop
+        if self.dilation == 1:
             return mx.conv1d(x, weight, self.stride, self.padding) + bias
         y = bias
         for j, tap in enumerate(taps):
@@ -67,8 +63,6 @@ class CPUConvTranspose1d(FromPlain, ConvTranspose1d):
         if not is_native(x, self.weight) or self.groups > 1 or frames < 1:
             return super().__call__(x)
         sizes = (self.stride, self.padding, self.output_padding)
-        if self.training:
-            return gradients.conv_transpose(*sizes)(x, self.weight, self.bias)
         return functions.conv_transpose(x, self.weight, self.bias, *sizes)
 
 
@@ -79,7 +73,7 @@ class CPUResidualUnit(FromPlain, ResidualUnit):
 
     def __call__(self, x: mx.array) -> mx.array:
         snake1, wide, snake2, narrow = self.block
-        if self.training or not is_native(x, wide.weight):  # the fused unit has no gradient
+        if not is_native(x, wide.weight):
             return super().__call__(x)
         parameters = (
             snake1.alpha, wide.weight, wide.bias, snake2.alpha, narrow.weight, narrow.bias

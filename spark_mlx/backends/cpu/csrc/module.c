@@ -15,7 +15,6 @@
 #include "codec_python.h"
 #include "decode_python.h"
 #include "gemm.h"
-#include "gradient_python.h"
 #include "matrix_python.h"
 #include "patch_blas.h"
 #include "pool.h"
@@ -109,7 +108,6 @@ static struct PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT,
 PyMODINIT_FUNC PyInit__native(void) {
     PyObject *module = PyModule_Create(&definition);
     if (module != NULL && (PyModule_AddFunctions(module, codec_methods) != 0 ||
-                           PyModule_AddFunctions(module, gradient_methods) != 0 ||
                            PyModule_AddFunctions(module, matrix_methods) != 0 ||
                            PyModule_AddFunctions(module, decode_methods) != 0))
         Py_CLEAR(module);
