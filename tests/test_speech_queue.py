@@ -426,7 +426,6 @@ def test_a_device_that_goes_away(spoken: SpeechQueue, monkeypatch: pytest.Monkey
 
 def test_a_player_that_dies_unnoticed(spoken: SpeechQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stand, "automatic", False)
-    monkeypatch.setattr(playback_thread, "STILL", 0.1)
     number = spoken.say(" ".join([LONG] * 3))
     out = opened(spoken)
     until(lambda: out.queued >= playback_thread.FED)
@@ -438,6 +437,7 @@ def test_a_player_that_dies_unnoticed(spoken: SpeechQueue, monkeypatch: pytest.M
         self.play()
 
     monkeypatch.setattr(Stand, "drain", drain)
+    monkeypatch.setattr(playback_thread, "STILL", 0.1)
     events = list(number)
     assert events[-1].kind == "end"
     assert {event.sentence for event in events} == set(range(12))
