@@ -59,7 +59,8 @@ sanitize-address sanitize-thread: sanitize-%: $(VENV)/.installed
 	CC=gcc CFLAGS="-O1 -g -fno-omit-frame-pointer $(SANITIZED_$*)" SPARK_MLX_REQUIRE_NATIVE=1 \
 		$(BIN)/python setup.py -q build_ext --build-lib $(SANITIZE)/$* \
 		--build-temp $(SANITIZE)/$*/objects
-	ln -s $(CURDIR)/spark_mlx/backends/*.py $(SANITIZE)/$*/spark_mlx/backends/
+	ln -s $(filter-out $(CURDIR)/spark_mlx/backends/cpu,$(wildcard $(CURDIR)/spark_mlx/backends/*)) \
+		$(SANITIZE)/$*/spark_mlx/backends/
 	ln -s $(CURDIR)/spark_mlx/backends/cpu/*.py $(SANITIZE)/$*/spark_mlx/backends/cpu/
 	ln -s $(filter-out $(CURDIR)/spark_mlx/backends,$(wildcard $(CURDIR)/spark_mlx/*)) \
 		$(CURDIR)/convert $(CURDIR)/voices $(SANITIZE)/$*/spark_mlx/
