@@ -21,6 +21,7 @@ import checkpoint
 import loop
 import losses
 import mel as mels
+import speaking_model
 import token_model
 import train_decoder
 import train_listener
@@ -84,7 +85,7 @@ def tokens(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = token_model.TokenModel(TINY)
     model.quantizer.begin(torch.randn(300, TINY.codebook_dim))
     loop.save(folder / "tokens.pt", {"model": model.state_dict()})
-    frozen = train_decoder.listening(folder, TINY, "cpu")
+    frozen = speaking_model.listening(folder, TINY, "cpu")
     for split in ("train", "valid"):
         encode(frozen, Clips(corpus, split), folder / f"{split}.npz")
     return folder
@@ -212,8 +213,8 @@ def test_tokens_are_learnt(corpus: Path) -> None:
 
 
 def test_a_decoder_learns_and_what_listens_stays(corpus: Path, tokens: Path) -> None:
-    frozen = train_decoder.listening(tokens, TINY, "cpu")
-    model = train_decoder.SpeakingModel(TINY, frozen)
+    frozen = speaking_model.listening(tokens, TINY, "cpu")
+    model = speaking_model.SpeakingModel(TINY, frozen)
     for parameter in model.learning():
         parameter.requires_grad_(True)
     settings = train_decoder.Settings(10, 2, 2, 12, 4, warm_up=1, adversarial=2)
@@ -255,7 +256,7 @@ def test_a_packed_state_goes_on(corpus: Path, tokens: Path, tmp_path: Path) -> N
 
 
 def test_a_listener_learns(corpus: Path, tokens: Path) -> None:
-    frozen = train_decoder.listening(tokens, TINY, "cpu")
+    frozen = speaking_model.listening(tokens, TINY, "cpu")
     model = train_listener.ListenerModel(TINY)
     batch = Clips(corpus, "train").batch(2, 48, (0,), 80)
     settings = train_listener.Settings()

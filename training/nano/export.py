@@ -31,7 +31,7 @@ def write(folder: Path, sizes: Sizes, speaking: State, listener: State, lm: Stat
     """Writes a checkpoint.
 
     Args:
-        speaking: the state of `train_decoder.SpeakingModel`.
+        speaking: the state of `speaking_model.SpeakingModel`.
         listener: of `listener.Listener`.
         lm: of `qwen.Qwen2`.
     """
