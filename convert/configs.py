@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from spark_mlx.config import Config
+from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.errors import ConfigError, ModelError
-from spark_mlx.lm import LMConfig
-from spark_mlx.model_config import ModelConfig
+from spark_mlx.model.config import Config, shown
+from spark_mlx.model.qwen2 import LMConfig
+from spark_mlx.model.wav2vec2 import Wav2Vec2Config
 from spark_mlx.version import FORMAT_VERSION
-from spark_mlx.wav2vec2 import Wav2Vec2Config
 
 LM_FOLDER = "LLM"
 CODEC_FOLDER = "BiCodec"
@@ -31,6 +31,8 @@ WAV2VEC2_FOLDER = "wav2vec2-large-xlsr-53"
 MIX_LAYERS = (11, 14, 16)
 
 Settings = dict[str, Any]
+
+_MAX_BYTES = 1 << 20  # of a file
 
 # Sections of BiCodec/config.yaml: our name, what the official classes assume when a setting is
 # missing, and the settings that only training reads.
@@ -56,7 +58,7 @@ _SECTIONS: dict[str, tuple[str, Settings, set[str]]] = {
 
 
 def read_configs(checkpoint: Path, dtype: str, quantize: int | None) -> ModelConfig:
-    """The configuration of the model that `checkpoint` becomes; its fingerprints are still empty.
+    """Read the configuration of the model that `checkpoint` becomes, with empty fingerprints.
 
     Raises:
         ModelError: a file is missing or damaged.
@@ -121,7 +123,7 @@ def _lm(path: Path) -> Settings:
 
 def _wav2vec2(path: Path) -> Settings:
     settings = _read(path, json.loads)
-    # What transformers assumes when the file says nothing.
+    # Defaults of transformers.
     defaults = {
         "layer_norm_eps": 1e-5,
         "num_conv_pos_embeddings": 128,
@@ -145,39 +147,43 @@ def _wav2vec2(path: Path) -> Settings:
     if max(settings["mix_layers"]) >= depth:
         # The last hidden state has passed a norm that the others have not.
         raise ConfigError(
-            f"{path}: the features are hidden states {settings['mix_layers']}, "
-            f"so more than {max(settings['mix_layers'])} layers are needed, not {depth}"
+            f"{path}: the features are hidden states {shown(settings['mix_layers'])}, "
+            f"so more than {max(settings['mix_layers'])} layers are needed, not {shown(depth)}"
         )
     return _taken(settings, Wav2Vec2Config)
 
 
 def _taken(settings: Settings, config: type[Config]) -> Settings:
-    """Those settings that the configuration has a field for."""
+    """Keep the settings that the configuration has a field for."""
     names = {field.name for field in dataclasses.fields(config)}
     return {key: value for key, value in settings.items() if key in names}
 
 
 def _require(path: Path, settings: Mapping[str, Any], table: dict[str, tuple[Any, Any]]) -> None:
-    """Refuses variants of the architecture: name → (the only value known here, the default)."""
+    """Refuse variants of the architecture: name → (the only value known here, the default)."""
     for name, (known, default) in table.items():
         value = settings.get(name, default)
         if value != known:
             raise ConfigError(
-                f"{path} sets {name} to {value!r}, and only {known!r} is supported here"
+                f"{path} sets {name} to {shown(value)}, and only {known!r} is supported here"
             )
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Settings:
     try:
-        settings = parse(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise ModelError(f"{path} is too long for a configuration; copy or download it again")
+        settings = parse(data.decode())
     except FileNotFoundError:
         raise ModelError(
             f"{path} is missing: a checkpoint in the layout of SparkAudio/Spark-TTS-0.5B is needed"
         ) from None
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path} is damaged ({reason}); copy or download it again") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"{path} should hold a table of settings")

@@ -11,6 +11,9 @@ from typing import NoReturn
 import mlx.core as mx
 from tqdm import tqdm
 
+from spark_mlx.checkpoints.model_config import Fingerprints, ModelConfig
+from spark_mlx.checkpoints.model_files import CONFIG_FILE, TOKENIZER_FILE
+from spark_mlx.checkpoints.quantization import DTYPES
 from spark_mlx.convert import staging
 from spark_mlx.convert.configs import CODEC_FOLDER, LM_FOLDER, WAV2VEC2_FOLDER, read_configs
 from spark_mlx.convert.plan import Plan, Step, make_plan
@@ -18,9 +21,6 @@ from spark_mlx.convert.report import Report, card
 from spark_mlx.convert.source import Source
 from spark_mlx.convert.writer import SafetensorsWriter
 from spark_mlx.errors import ConfigError, ModelError
-from spark_mlx.model_config import CONFIG_FILE, Fingerprints, ModelConfig
-from spark_mlx.precision import DTYPES
-from spark_mlx.tokens import TOKENIZER_FILE
 
 BITS = (8, 4)
 

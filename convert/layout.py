@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import mlx.nn as nn
 import numpy as np
 
-from spark_mlx.codec.ecapa import FoldedBatchNorm
-from spark_mlx.layers import Conv1d, ConvTranspose1d, Snake
+from spark_mlx.model.bicodec.ecapa import FoldedBatchNorm
+from spark_mlx.model.layers import Conv1d, ConvTranspose1d, Snake
 
 BATCH_NORM_EPS = 1e-5  # torch's default, which ECAPA leaves as it is
 

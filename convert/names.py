@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.convert.configs import CODEC_FOLDER, LM_FOLDER, WAV2VEC2_FOLDER
-from spark_mlx.model_config import ModelConfig
 
 
 class Rule(NamedTuple):

@@ -15,16 +15,16 @@ import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
 
-from spark_mlx.codec.bicodec import BiCodec
-from spark_mlx.codec.semantic import SemanticEncoder
+from spark_mlx.checkpoints.model_config import ModelConfig
+from spark_mlx.checkpoints.quantization import GROUP_SIZE, quantize
+from spark_mlx.checkpoints.weights import abridged
 from spark_mlx.convert import layout, names
 from spark_mlx.convert.source import Source
 from spark_mlx.convert.writer import TensorSpec
 from spark_mlx.errors import ModelError
-from spark_mlx.lm import Qwen2
-from spark_mlx.model_config import ModelConfig
-from spark_mlx.precision import GROUP_SIZE, quantize
-from spark_mlx.weights import abridged
+from spark_mlx.model.bicodec.bicodec import BiCodec
+from spark_mlx.model.bicodec.semantic_encoder import SemanticEncoder
+from spark_mlx.model.qwen2 import Qwen2
 
 Shape = tuple[int, ...]
 Tensor = mx.array | np.ndarray

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from spark_mlx.model_config import ModelConfig
+from spark_mlx.checkpoints.model_config import ModelConfig
 from spark_mlx.version import __version__
 
 

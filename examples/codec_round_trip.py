@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 import spark_mlx
-from spark_mlx import audio
+from spark_mlx.audio import files
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     tts = spark_mlx.load(arguments.model)
-    samples = audio.reference(arguments.clip, tts.sample_rate)
+    samples = files.reference(arguments.clip, tts.sample_rate)
     codes = tts.codec.encode(samples)
     decoded = tts.codec.decode(codes.global_tokens, codes.semantic_tokens)
     spark_mlx.Speech(decoded, tts.sample_rate).save(arguments.output)

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 import spark_mlx
-from spark_mlx.labels import GENDERS, LEVELS
+from spark_mlx.generation.labels import GENDERS, LEVELS
 
 SENTENCES = ("This voice belongs to nobody.", "It stays the same.")
 

@@ -12,24 +12,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from spark_mlx import native
 from spark_mlx.errors import SparkError
 from spark_mlx.version import __version__
 
 if TYPE_CHECKING:
-    from spark_mlx.pipeline import SparkTTS, load
     from spark_mlx.speech import Speech
+    from spark_mlx.tts import SparkTTS, load
     from spark_mlx.voice import Voice
 
 __all__ = ["SparkError", "SparkTTS", "Speech", "Voice", "__version__", "load"]
 
-# Before anything imports MLX, which looks its BLAS up once.
-native.start()
-
 # Found at first use, so that `import spark_mlx` and the command line's --help need no MLX.
 _LAZY = {
-    "SparkTTS": "spark_mlx.pipeline",
-    "load": "spark_mlx.pipeline",
+    "SparkTTS": "spark_mlx.tts",
+    "load": "spark_mlx.tts",
     "Speech": "spark_mlx.speech",
     "Voice": "spark_mlx.voice",
 }

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from spark_mlx import audio
+from spark_mlx.audio import files
 from spark_mlx.errors import AudioError
-from spark_mlx.places import Span
-
-if TYPE_CHECKING:
-    from spark_mlx.stream import Chunk
+from spark_mlx.text import Piece, Span
 
 
 class Sentence(NamedTuple):
@@ -41,7 +38,7 @@ class Speech:
         sentences: what was spoken when, in order; the pauses between them are left out.
     """
 
-    samples: audio.Samples
+    samples: files.Samples
     sample_rate: int
     warnings: tuple[str, ...] = ()
     sentences: tuple[Sentence, ...] = ()
@@ -59,7 +56,11 @@ class Speech:
         """
         if rate == 1:
             return self
-        from spark_mlx.stretch import FASTEST, SLOWEST, Stretch  # not needed at its own speed
+        from spark_mlx.audio.time_stretch import (  # not needed at its own speed
+            FASTEST,
+            SLOWEST,
+            Stretch,
+        )
 
         if not SLOWEST <= rate <= FASTEST:
             raise AudioError(f"speech has a rate of {SLOWEST:g} to {FASTEST:g}, not {rate:g}")
@@ -75,7 +76,7 @@ class Speech:
         Raises:
             AudioError: the ending is unknown, or the file cannot be written.
         """
-        audio.write(path, self.samples, self.sample_rate)
+        files.write(path, self.samples, self.sample_rate)
 
     def play(self) -> None:
         """Plays through the default output device and returns when the sound has ended.
@@ -83,9 +84,60 @@ class Speech:
         Raises:
             PlaybackError: there is no PortAudio library or no output device.
         """
-        from spark_mlx import player  # not needed to save a file
+        from spark_mlx.audio import player  # not needed to save a file
 
         player.play(self.samples, self.sample_rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """A stretch of streamed speech.
+
+    Attributes:
+        samples: float32 (N,); of a chunk that only brings a warning, none.
+        sample_rate: Hz.
+        start: seconds of speech before it.
+        piece: which piece of the text it belongs to, from 0. A piece is a sentence, a few very
+            short ones, or a part of a long one.
+        sentence: which sentence that is, from 0; the parts of a long one share it.
+        text: the piece in the words of the text that was given.
+        span: their first character in that text, and the one after their last.
+        spoken: the words for the model, with numbers and the like written out.
+        pause: whether this is the silence after the piece.
+        warning: what went less than well in the piece and can be heard, or ""; in its last chunk.
+    """
+
+    samples: files.Samples
+    sample_rate: int
+    start: float
+    piece: int
+    sentence: int
+    text: str
+    span: Span
+    spoken: str
+    pause: bool = False
+    warning: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        piece: Piece,
+        samples: files.Samples,
+        sample_rate: int,
+        start: float,
+        number: int,
+        *,
+        pause: bool = False,
+        warning: str = "",
+    ) -> Chunk:
+        """Make a chunk of the piece `number` of a text."""
+        place = (piece.sentence, piece.text, piece.span, piece.spoken)
+        return cls(samples, sample_rate, start, number, *place, pause=pause, warning=warning)
+
+    @property
+    def end(self) -> float:
+        """Seconds of speech up to its end."""
+        return self.start + len(self.samples) / self.sample_rate
 
 
 def sentences(chunks: Iterable[Chunk]) -> tuple[Sentence, ...]:

@@ -10,9 +10,14 @@ In memory a frozen dataclass, on disk an .npz that loads without pickle:
 from __future__ import annotations
 
 import datetime
+import errno
 import io
 import json
+import math
 import os
+import reprlib
+import stat
+import struct
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass, field, fields
@@ -31,10 +36,27 @@ VOICE_FORMAT = 1
 ORIGINS = ("cloned", "created")
 # A minute of semantic tokens is 12 kB, so what is bigger than this (in bytes) is no voice.
 LARGEST = 4_000_000
+# Semantic tokens of 80 s, above the longest clip; more would take minutes before the first sound.
+MAX_SEMANTIC = 4000
+_MAX_GLOBAL = 4096
 _ARRAYS = {"meta.npy", "global_tokens.npy", "semantic_tokens.npy"}
-# What zipfile, zlib, numpy and json raise on damaged bytes. RuntimeError covers an encrypted
-# member, an unknown compression and JSON nested too deeply; MemoryError an array header that lies.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, MemoryError)
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # numpy writes no others
+# Errors of zipfile, zlib, numpy and json on damaged bytes. RuntimeError covers an encrypted member,
+# an unknown compression and JSON nested too deeply; SyntaxError and others an array's header.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +74,10 @@ class Attributes:
             _expect(isinstance(getattr(self, text), str), f"{text} is not text")
         for number in ("pitch_value", "speed_value"):
             value = getattr(self, number)
-            _expect(isinstance(value, int) and value >= 0, f"{number} is {value!r}, not a count")
+            _expect(
+                isinstance(value, int) and value >= 0,
+                f"{number} is {reprlib.repr(value)}, not a count",
+            )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,19 +119,26 @@ class Voice:
             self.transcript is None or isinstance(self.transcript, str),
             "transcript is not text",
         )
-        _expect(self.origin in ORIGINS, f"origin is {self.origin!r}, not {' or '.join(ORIGINS)}")
-        _expect(_is_date(self.created), f"date is {self.created!r}, not like 2025-01-31")
+        _expect(
+            self.origin in ORIGINS,
+            f"origin is {reprlib.repr(self.origin)}, not {' or '.join(ORIGINS)}",
+        )
+        _expect(
+            _is_date(self.created), f"date is {reprlib.repr(self.created)}, not like 2025-01-31"
+        )
         _expect(
             (self.transcript is None) == (self.semantic_tokens is None),
             "transcript and semantic tokens belong together, but one is missing",
         )
-        object.__setattr__(self, "global_tokens", _tokens(self.global_tokens, "global"))
+        object.__setattr__(
+            self, "global_tokens", _tokens(self.global_tokens, "global", _MAX_GLOBAL)
+        )
         if self.semantic_tokens is not None:
-            semantic = _tokens(self.semantic_tokens, "semantic")
+            semantic = _tokens(self.semantic_tokens, "semantic", MAX_SEMANTIC)
             object.__setattr__(self, "semantic_tokens", semantic)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the voice to an .npz file, whole or not at all.
+        """Write the voice to an .npz file, whole or not at all, readable by its owner alone.
 
         Raises:
             VoiceError: the name does not end in .npz, or the file cannot be written.
@@ -115,22 +147,22 @@ class Voice:
         if path.suffix != ".npz":
             raise VoiceError(f"{path} should end in .npz, as saved voices do")
         try:
-            write_whole(path, self._pack())
+            write_whole(path, self._pack(), private=True)
         except OSError as error:
             raise VoiceError(f"cannot write {path}: {error.strerror or error}") from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Voice:
-        """Reads a voice that `save` wrote. Nothing in the file is executed.
+        """Read a voice that `save` wrote. Nothing in the file is executed.
 
         Raises:
             VoiceError: it is missing, unreadable, no voice, damaged, or of a newer format.
         """
         try:
-            with Path(path).open("rb") as file:
-                data = file.read(LARGEST + 1)
-        except OSError as error:
-            raise VoiceError(f"cannot read the voice {path}: {error.strerror or error}") from error
+            data = _read_regular(path)
+        except (OSError, ValueError) as error:  # ValueError: a path that no system has
+            reason = getattr(error, "strerror", None) or error
+            raise VoiceError(f"cannot read the voice {path}: {reason}") from error
         try:
             return cls(**_unpack(data))
         except _NewerError as error:
@@ -143,7 +175,7 @@ class Voice:
             ) from error
 
     def check(self, codec: str, global_count: int, global_size: int, semantic_size: int) -> None:
-        """Refuses a voice that a model cannot speak with.
+        """Refuse a voice that a model cannot speak with.
 
         Args:
             codec: fingerprint of the model's codec.
@@ -181,7 +213,7 @@ class Voice:
         return tuple(v.tobytes() if isinstance(v, np.ndarray) else v for v in values)
 
     def _pack(self) -> bytes:
-        """The file's bytes; the same voice always gives the same."""
+        """The bytes of the file; equal voices give equal bytes."""
         arrays: dict[str, Any] = {"global_tokens": self.global_tokens}
         if self.semantic_tokens is not None:
             arrays["semantic_tokens"] = self.semantic_tokens
@@ -206,13 +238,20 @@ def _unpack(data: bytes) -> dict[str, Any]:
     """
     file = io.BytesIO(data)
     with zipfile.ZipFile(file) as archive:
-        names = set(archive.namelist())
-        size = sum(entry.file_size for entry in archive.infolist())
+        entries = archive.infolist()
+        names = {entry.filename for entry in entries}
+        size = sum(entry.file_size for entry in entries)
     # Before anything is unpacked: a small file can claim to unpack to terabytes.
     _expect(max(size, len(data)) <= LARGEST, "file is far too large")
     _expect(
         {"meta.npy", "global_tokens.npy"} <= names <= _ARRAYS, "file has other parts than a voice"
     )
+    _expect(
+        all(entry.compress_type in _COMPRESSIONS for entry in entries),
+        "file is compressed in a way that voices are not",
+    )
+    for entry in entries:
+        _check_header(data, entry.filename)
     file.seek(0)
     with np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
@@ -223,6 +262,40 @@ def _unpack(data: bytes) -> dict[str, Any]:
         _expect(isinstance(attributes, dict) and set(attributes) == known, "attributes are wrong")
         meta["attributes"] = Attributes(**attributes)
     return {**meta, **arrays}
+
+
+def _read_regular(path: str | os.PathLike[str]) -> bytes:
+    """Read up to LARGEST + 1 bytes of a regular file; a pipe would wait for its writer.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        VoiceError: it is no regular file.
+    """
+    # Without O_NONBLOCK the open of a pipe would wait already.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise VoiceError(f"{os.fspath(path)} is no regular file; give an .npz file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(LARGEST + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _check_header(data: bytes, member: str) -> None:
+    """Check the size that an array's header claims, before numpy makes room for it."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        _expect(version in ((1, 0), (2, 0)), "arrays are of an unknown format")
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read(file)
+    _expect(math.prod(shape) * dtype.itemsize <= LARGEST, "file is far too large")
 
 
 def _meta(array: Any) -> dict[str, Any]:
@@ -236,15 +309,17 @@ def _meta(array: Any) -> dict[str, Any]:
     version = meta.pop("format", None)
     _expect(isinstance(version, int) and version > 0, "description has no format version")
     if version > VOICE_FORMAT:
-        raise _NewerError(f"voice format {version}, and this one reads up to {VOICE_FORMAT}")
+        raise _NewerError(
+            f"voice format {reprlib.repr(version)}, and this one reads up to {VOICE_FORMAT}"
+        )
     known = {entry.name for entry in fields(Voice) if not entry.name.endswith("_tokens")}
     odd = sorted(known ^ set(meta))
-    _expect(not odd, f"description lacks, or should not have: {', '.join(odd)}")
+    _expect(not odd, f"description lacks, or should not have: {', '.join(odd)[:200]}")
     return meta
 
 
-def _tokens(tokens: Any, kind: str) -> Tokens:
-    """A read-only int32 copy of one row of tokens."""
+def _tokens(tokens: Any, kind: str, most: int) -> Tokens:
+    """A read-only int32 copy of one row of at most `most` tokens."""
     _expect(
         isinstance(tokens, np.ndarray)
         and tokens.ndim == 1
@@ -252,6 +327,7 @@ def _tokens(tokens: Any, kind: str) -> Tokens:
         and np.issubdtype(tokens.dtype, np.integer),
         f"{kind} tokens are not a row of whole numbers",
     )
+    _expect(tokens.size <= most, f"{kind} tokens are {tokens.size}, and at most {most} are taken")
     _expect(
         tokens.min() >= 0 and tokens.max() <= np.iinfo(np.int32).max,
         f"{kind} tokens reach from {tokens.min()} to {tokens.max()}",

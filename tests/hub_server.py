@@ -67,6 +67,7 @@ class HubServer:
     Attributes:
         url: for HF_ENDPOINT.
         faults: name of a file → what is wrong with it; may be changed at any time.
+        etags: name of a file → the ETag to send instead of its own.
         requests: all that was asked, in order.
     """
 
@@ -74,6 +75,7 @@ class HubServer:
         self.repos = repos
         self.commit = commit
         self.faults: dict[str, Fault] = {}
+        self.etags: dict[str, str] = {}
         self.requests: list[Request] = []
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -167,6 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             headers["X-Linked-Etag"] = f'"{_sha256(data)}"'
             headers["X-Linked-Size"] = f"{len(data)}"
         headers["ETag"] = f'"{_sha256(data) if name.endswith(_LARGE) else _git_hash(data)}"'
+        if name in self.hub.etags:
+            headers["ETag"] = headers["X-Linked-Etag"] = self.hub.etags[name]
         if fault.spoilt:
             data = data[:-1] + bytes([data[-1] ^ 1])
         first = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")

@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 
 from conftest import TEXTS, TRANSCRIPT, Arrays
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx.tts import SparkTTS
 
 CLIPS = ("a", "short")
 

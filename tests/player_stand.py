@@ -32,7 +32,9 @@ class Stand:
         self.blocks: list[np.ndarray] = []
         self.events: list[str] = []
         self.underruns = self.waits = 0
+        self.paused = False
         self._begun = 0.0
+        self._stopped = False
         if device == "nowhere":
             raise PlaybackError("there is no output device 'nowhere'; there are 0: speaker")
 
@@ -47,11 +49,7 @@ class Stand:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.drain()
-            self.events.append("close")
-        else:
-            self.events.append("stop")
+        self.events.append("close")
 
     @property
     def written(self) -> float:
@@ -70,15 +68,27 @@ class Stand:
             self._begun = time.monotonic()
         self.blocks.append(samples)
 
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def stop(self) -> None:
+        """Drop what was not heard."""
+        if self.position < self.written and not self._stopped:
+            self.events.append("stop")
+            self._stopped = True
+
     def drain(self) -> None:
-        while self.position < self.written:
+        while self.position < self.written and not self._stopped:
             time.sleep(0.002)
 
 
 def install(monkeypatch: Any) -> list[Stand]:
     """Puts the stand-in in the player's place; gives the list of those that are opened."""
-    from spark_mlx import player
-    from spark_mlx.playback import portaudio
+    from spark_mlx.audio import player
+    from spark_mlx.audio.playback import portaudio
 
     Stand.opened = []
     monkeypatch.setattr(player, "Player", Stand)

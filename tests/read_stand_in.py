@@ -1,6 +1,6 @@
-"""A stand-in for a speaker: it tells what it would speak, in time, and makes no sound.
+"""A stand-in for a speech engine: it tells what it would speak, in time, and makes no sound.
 
-As a script it is `spark-mlx read` with that speaker; `SPARK_MLX_STAND_IN` holds the seconds that
+As a script it is `spark-mlx read` with that engine; `SPARK_MLX_STAND_IN` holds the seconds that
 each sentence takes, the name of a file for the log of what it was asked to do, and a fault.
 """
 
@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from spark_mlx.events import Event
-from spark_mlx.read.documents import sentence_spans
+from spark_mlx.speech_queue.events import Event
+from spark_mlx.text import sentence_spans
 
 
 class StandIn:
-    """Has the contract of `spark_mlx.speaker.Speaker`."""
+    """A `SpeechEngine` of the reader."""
 
     def __init__(self, seconds: float = 0.01, log: Path | None = None) -> None:
         self.asked: list[str] = []
@@ -161,5 +161,5 @@ if __name__ == "__main__":
 
     stand_in = StandIn(float(seconds), Path(log))
     stand_in.fault = fault
-    read._speaker = lambda args: stand_in
+    read._engine = lambda args: stand_in
     sys.exit(cli.main(["read", *sys.argv[1:]]))

@@ -10,7 +10,7 @@ import sys
 from html import escape
 from pathlib import Path
 
-from spark_mlx.read.columns import width
+from spark_mlx.reader.columns import width
 
 COLUMN, ROW, MARGIN, SIZE = 9.0, 20, 16, 15
 INK, PAPER = "#1d1f21", "#fbfaf5"

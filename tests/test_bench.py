@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from conftest import REFERENCE
-from random_checkpoint import make_tokenizer
-from spark_mlx.bench import Work, run
 from spark_mlx.cli import main
 from spark_mlx.convert.configs import read_configs
+from spark_mlx.diagnostics.bench import Work, run
+from spark_mlx.diagnostics.random_model import FULL, random_tts, tokenizer_json
+from spark_mlx.diagnostics.random_tokenizer import filled_tokenizer
+from spark_mlx.diagnostics.system_info import machine, peak_memory
 from spark_mlx.errors import ConfigError
-from spark_mlx.lm import Batch
-from spark_mlx.machine import machine, peak_memory
-from spark_mlx.pipeline import SparkTTS
-from spark_mlx.random_model import FULL, random_tts, tokenizer_json
+from spark_mlx.generation.language_model import Batch
+from spark_mlx.tts import SparkTTS
 
 LITTLE = Work(clip_seconds=0.5, prompt_tokens=9, tokens=3, batches=(1, 2), sentence_tokens=4)
 MEASURED = [
@@ -68,7 +68,7 @@ def test_ids_are_the_published_ones() -> None:
         "end_semantic_token": 165157,
     }
     assert {name: added[f"<|{name}|>"] for name in published} == published
-    whole = make_tokenizer(first_added_id=151643, global_codes=4096, semantic_codes=8192)
+    whole = filled_tokenizer(first_added_id=151643, global_codes=4096, semantic_codes=8192)
     assert added == {content: whole.token_to_id(content) for content in added}
 
 
@@ -95,14 +95,14 @@ def test_random_model_is_the_same_every_time(random: SparkTTS) -> None:
 
 def test_random_model_is_for_use_and_not_for_training(random: SparkTTS) -> None:
     # As a loaded one is: training does without the fastest layers.
-    parts = (random.lm, random.codec.bicodec, random.codec.semantic_encoder)
+    parts = (random.codec.bicodec, random.codec.semantic_encoder)
     assert not any(layer.training for part in parts for layer in part.modules())
 
 
 def test_random_model_in_other_precisions() -> None:
     tts = random_tts("tiny", dtype="bfloat16", quantize=8)
-    assert tts.lm.norm.weight.dtype == mx.bfloat16
-    assert tts.lm.embed_tokens.bits == 8
+    assert tts.lm.dtype == "bfloat16"
+    assert tts.lm.model.embed_tokens.bits == 8
     assert (tts.config.dtype, tts.config.quantize) == ("bfloat16", 8)
 
 
@@ -186,11 +186,29 @@ def test_results_are_plain(random: SparkTTS) -> None:
         assert summary == [values[0], values[len(values) // 2], values[-1]]
 
 
-def test_machine() -> None:
+def test_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_MLX_BACKEND", "auto")
     here = machine()
     assert here.cores >= 1
     assert here.device in ("CPU", "Metal GPU", "CUDA GPU")
     assert here.packages["mlx"].startswith(mx.__version__.partition("+")[0])
+    assert 1e8 < here.memory < 1e14
+    assert here.python.startswith("3.")
+    assert here.settings["SPARK_MLX_BACKEND"] == "auto"
+    assert "HOME" not in here.settings
+
+
+def test_two_backends_are_a_broken_installation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed = {"mlx-cpu": "0.32.4", "mlx-cuda-13": "0.32.4"}
+    monkeypatch.setattr("spark_mlx.diagnostics.system_info._versions", lambda: installed)
+    assert main(["doctor", "--json", "--model", "nowhere/at/all"]) == 1
+    findings = {one["topic"]: one for one in json.loads(capsys.readouterr().out)}
+    assert findings["device"]["ok"] is False
+    assert "pip uninstall mlx-cpu mlx-cuda-13 mlx" in findings["device"]["detail"]
+    assert findings["versions"]["data"]["cores"] >= 1
+    assert len(findings["numbers"]["data"]) == 8
 
 
 def test_peak_memory_is_in_bytes() -> None:
@@ -206,15 +224,17 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert err == ""
     data = json.loads(out)
-    assert set(data) == {"machine", "model", "dtype", "quantize", "work", "measurements"}
-    assert set(data["machine"]) == {
-        "system",
-        "processor",
-        "cores",
-        "device",
-        "products",
-        "packages",
+    assert set(data) == {
+        "machine",
+        "model",
+        "dtype",
+        "quantize",
+        "work",
+        "measurements",
+        "mlx_memory",
     }
+    assert data["machine"] == json.loads(json.dumps(dataclasses.asdict(machine())))
+    assert data["mlx_memory"]["peak"] >= data["mlx_memory"]["active"] > 0
     assert data["model"] == "random, tiny"
     assert [measurement["name"] for measurement in data["measurements"]] == MEASURED
     for measurement in data["measurements"]:

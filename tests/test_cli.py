@@ -69,7 +69,7 @@ def own_voices(spark: Command) -> list[str]:
     """What `voice list` shows besides the presets."""
     listed = spark("voice", "list", check=True).stdout.decode().splitlines()
     rows = [line.split("\t") for line in listed]
-    return [name for name, origin in rows if origin != "preset, for nano"]
+    return [name for name, _, _, remark in rows if "preset" not in remark]
 
 
 # What it does.
@@ -164,6 +164,9 @@ COMMANDS = [
     ["voice", "create"],
     ["voice", "list"],
     ["voice", "show"],
+    ["voice", "default"],
+    ["voice", "import"],
+    ["voice", "export"],
     ["voice", "rename"],
     ["voice", "remove"],
     ["install", "speech-dispatcher"],

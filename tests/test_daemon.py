@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import errno
 import json
 import os
 import random
@@ -22,16 +23,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import AtMost
 from daemon_stand import Card, Daemon, Socket, need_portaudio
 from spark_mlx import voices
 from spark_mlx.cli.daemon import say_through_daemon
 from spark_mlx.cli.parser import build_parser
-from spark_mlx.daemon import address, protocol, server
+from spark_mlx.daemon import address, protocol, server, session
 from spark_mlx.daemon.address import Address, default_path, dial, xucred_uid
 from spark_mlx.daemon.client import Client, connect
 from spark_mlx.daemon.server import Server
 from spark_mlx.errors import DaemonError, PlaybackError, TextError, VoiceError
-from spark_mlx.events import Event, Herald
+from spark_mlx.speech_queue.events import Event, EventDispatcher
 
 LONG = "This sentence goes on for quite some time, until it ends. " * 200
 Start = Callable[..., Daemon]
@@ -365,16 +367,32 @@ def test_requests_in_pieces_and_in_heaps(mute: Daemon) -> None:
 
 
 def test_too_many_clients(mute: Daemon) -> None:
-    sockets = [mute.socket() for _ in range(server.MOST_CLIENTS)]
+    sockets = [mute.socket() for _ in range(server.MAX_CLIENTS)]
     try:
         assert all(raw.ask(do="status")["ok"] for raw in sockets)
         with mute.socket() as raw:
             assert "64 clients" in raw.line()["error"]
         with pytest.raises(DaemonError, match="64 clients"):
             client_of(mute).status()
+        # Nobody who holds them keeps others from silence.
+        with mute.socket() as raw:
+            assert raw.ask(do="stop", id=5) == {"ok": True, "id": 5}
     finally:
         for raw in sockets:
             raw.close()
+
+
+def test_clients_without_end_do_not_keep_it_from_ending(start: Start) -> None:
+    daemon = start()
+    sockets = [daemon.socket() for _ in range(server.MAX_CLIENTS + server.MAX_WAITING // 2)]
+    try:
+        with client_of(daemon) as client:
+            client.shutdown()
+        assert daemon.process.wait(20) == 0
+    finally:
+        for raw in sockets:
+            raw.close()
+    assert daemon.end() == ""
 
 
 def test_no_device(mute: Daemon) -> None:
@@ -390,9 +408,9 @@ class Still:
     """A speaker that only tells what a test wants."""
 
     def __init__(self) -> None:
-        self.herald = Herald()
-        self.subscribe = self.herald.subscribe
-        self.close = self.herald.close
+        self.events = EventDispatcher()
+        self.subscribe = self.events.subscribe
+        self.close = self.events.close
 
     def status(self) -> dict[str, Any]:
         return {"queued": 0}
@@ -410,19 +428,18 @@ def still(tmp_path: Path) -> Iterator[tuple[Still, Path]]:
         serving.stop()
         thread.join(20)
         assert not thread.is_alive()
-        serving.close()
 
 
 def test_who_does_not_read_is_dropped(
     still: tuple[Still, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "UNREAD", 100_000)
+    monkeypatch.setattr(session, "UNREAD", 100_000)
     spoken, path = still
     with Socket(path) as deaf, Socket(path) as other:
         assert deaf.ask(do="watch")["ok"]
         assert other.ask(do="watch")["ok"]
         for i in range(40):
-            spoken.herald.tell(Event("sentence", i, text="x" * 50_000))
+            spoken.events.tell(Event("sentence", i, text="x" * 50_000))
             assert other.line()["utterance"] == i
         read = 0
         while not deaf.at_end():
@@ -572,6 +589,35 @@ def test_each_side_asks_who_the_other_is(
         dial(path)
 
 
+def test_a_client_that_has_left_shows_no_traceback(
+    still: tuple[Still, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on macOS, where a socket whose other end is closed can be asked nothing."""
+
+    def gone(*_: object) -> int:
+        raise OSError(errno.ENOTCONN, "Socket is not connected")
+
+    path = still[1]
+    monkeypatch.setattr(server, "peer", gone)
+    with Socket(path) as raw:
+        assert raw.at_end()
+    monkeypatch.undo()
+    with Socket(path) as raw:
+        assert raw.ask(do="status")["ok"]
+    assert caplog.text == ""
+    monkeypatch.setattr(address, "peer", gone)
+    with pytest.raises(DaemonError, match="cannot be reached"):
+        connect(path)
+    monkeypatch.undo()
+    connection = dial(path)
+    assert connection is not None
+    closed = socket.socket(socket.AF_UNIX)
+    closed.close()  # any option of it raises OSError
+    connection.close()
+    with pytest.raises(DaemonError, match="the daemon is gone"):
+        Client(closed, path)
+
+
 def test_what_macos_tells_of_a_peer() -> None:
     assert xucred_uid(struct.pack("=IIh16I", 0, 501, 1, *[20] * 16)) == 501
     with pytest.raises(DaemonError, match="form 9"):
@@ -620,7 +666,7 @@ def test_a_daemon_that_is_stuck(tmp_path: Path) -> None:
 # Stops, and the command.
 
 
-def test_stop_is_silence_soon(tmp_path: Path, start: Start) -> None:
+def test_stop_is_silence_soon(tmp_path: Path, start: Start, at_most: AtMost) -> None:
     need_portaudio()
     card = Card(tmp_path)
     times = []
@@ -633,9 +679,8 @@ def test_stop_is_silence_soon(tmp_path: Path, start: Start) -> None:
             card.wait_for_frames(8000)  # half a second of what comes after it
             times.append(max(0.0, card.sounded - asked))
     card.close()
-    # The pipe holds 40 ms that a card would not. The machine may be busy with something else.
-    assert statistics.median(times) < 0.15
-    assert max(times) < 0.5
+    at_most(statistics.median(times), 0.15)  # the pipe holds 40 ms that a card would not
+    at_most(max(times), 0.5)
 
 
 def say_arguments(*args: str) -> argparse.Namespace:

@@ -16,25 +16,29 @@ import pytest
 import soundfile
 
 from conftest import REFERENCE, ROOT
-from spark_mlx import audio, hub
+from spark_mlx.audio import files
+from spark_mlx.checkpoints import hub
 from spark_mlx.voice import Voice
 
 # examples/random_checkpoint.py makes the model itself; it has tests of its own.
-SCRIPTS = {
+EXAMPLES = {
     "audiobook",
-    "beside_llama",
     "clone_and_say",
     "codec_round_trip",
     "create_voice",
+    "random_checkpoint",
+}
+# The soaks share card.py.
+BENCHMARKS = {
+    "beside_llama",
+    "card",
+    "draw_speech",
     "look_ahead",
     "profile_sentence",
-    "random_checkpoint",
     "soak_daemon",
     "soak_playback",
     "soak_speech",
 }
-# What the soaks share.
-SHARED = {"card"}
 
 Run = Callable[..., str]
 
@@ -45,8 +49,9 @@ def run(model: Path, tmp_path: Path) -> Run:
     shutil.copy(REFERENCE / "short.wav", tmp_path / "alice.wav")
 
     def run(script: str, *args: str) -> str:
+        folder = "examples" if script in EXAMPLES else "benchmarks"
         done = subprocess.run(
-            [sys.executable, str(ROOT / "examples" / f"{script}.py"), *args],
+            [sys.executable, str(ROOT / folder / f"{script}.py"), *args],
             capture_output=True,
             text=True,
             cwd=tmp_path,
@@ -70,7 +75,8 @@ def samples(path: Path) -> np.ndarray:
 
 
 def test_every_script_is_run_here() -> None:
-    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == SCRIPTS | SHARED
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == EXAMPLES
+    assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == BENCHMARKS
 
 
 def test_beside_llama(run: Run) -> None:
@@ -116,7 +122,7 @@ def test_audiobook(run: Run, tmp_path: Path) -> None:
     run("audiobook", "book.txt", "again.flac", "--seed", "3")
     assert np.array_equal(samples(tmp_path / "again.flac"), book)
     # Nobody speaks between the paragraphs.
-    assert len(audio.silences(book.astype(np.float32), 16_000, seconds=0.65)) == 1
+    assert len(files.silences(book.astype(np.float32), 16_000, seconds=0.65)) == 1
 
 
 def test_profile_sentence(run: Run) -> None:
@@ -125,6 +131,25 @@ def test_profile_sentence(run: Run) -> None:
     assert "prenet" in stages
     assert sum(stages.values()) == pytest.approx(2 * stages["in all"], abs=0.05)
     assert lines[-1].endswith("for 4 s")
+
+
+def test_draw_speech(run: Run, tmp_path: Path) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        pytest.skip("needs matplotlib (pip install 'spark-mlx[nano]')")
+    printed = run("draw_speech", "Hi.", "hi.flac", "hi.png")
+    assert f"{len(samples(tmp_path / 'hi.flac')) / 16_000:.2f} s" in printed
+    assert (tmp_path / "hi.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_decibels() -> None:
+    from draw_speech import HOP, RANGE, decibels
+
+    tone = np.sin(np.arange(16_000) * 2 * np.pi * 1000 / 16_000).astype(np.float32)
+    level = decibels(tone)
+    assert level.shape == (257, 16_000 // HOP + 1)
+    assert (level[:, :150].argmax(axis=0) == 32).all()  # 1 kHz of bins 31.25 Hz apart
+    assert level.max() == 0
+    assert level.min() == -RANGE
 
 
 def test_look_ahead(run: Run) -> None:

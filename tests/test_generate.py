@@ -3,15 +3,18 @@
 import mlx.core as mx
 import pytest
 
-from spark_mlx.generate import Stage, generate, generate_batch
-from spark_mlx.lm import Head, LMConfig, Qwen2
-from spark_mlx.sampling import Sampling
+from spark_mlx.backends import Backend
+from spark_mlx.generation.generate import Stage, generate, generate_batch
+from spark_mlx.generation.language_model import LanguageModel
+from spark_mlx.generation.plain_lm import PlainHead
+from spark_mlx.generation.sampling import Sampling
+from spark_mlx.model.qwen2 import LMConfig, Qwen2
 
 GREEDY = Sampling(temperature=0)
 KEY = mx.random.key(0)
 
 
-class CountingHead(Head):
+class CountingHead(PlainHead):
     def __init__(self, candidates: tuple[int, ...]) -> None:
         self.candidates = mx.array(candidates)
 
@@ -101,26 +104,25 @@ def test_the_key_decides(seeds: tuple[int, int]) -> None:
 
 
 @pytest.fixture(scope="module")
-def lm() -> Qwen2:
+def lm(backend: Backend) -> LanguageModel:
     mx.random.seed(5)
     model = Qwen2(LMConfig(64, 96, 2, 4, 2, 96, 1024, 1e-6, 1e4, True))
     # Sharper logits than a fresh model's, so that rounding cannot turn a draw.
     model.embed_tokens.weight = model.embed_tokens.weight * 60
-    model.eval()
-    return model
+    return backend.language_model(model)
 
 
 PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11], [12], [13, 14, 15, 16]]
 
 
-def alone(lm: Qwen2, stages: list[Stage], sampling: Sampling) -> list[list[int]]:
+def alone(lm: LanguageModel, stages: list[Stage], sampling: Sampling) -> list[list[int]]:
     return [
         list(generate(lm, prompt, [stage], sampling, mx.random.key(i)))
         for i, (prompt, stage) in enumerate(zip(PROMPTS, stages, strict=True))
     ]
 
 
-def together(lm: Qwen2, stages: list[Stage], sampling: Sampling) -> list[list[int]]:
+def together(lm: LanguageModel, stages: list[Stage], sampling: Sampling) -> list[list[int]]:
     answers: list[list[int]] = [[] for _ in PROMPTS]
     keys = [mx.random.key(i) for i in range(len(PROMPTS))]
     for stream, id_ in generate_batch(lm, PROMPTS, stages, sampling, keys):
@@ -129,7 +131,7 @@ def together(lm: Qwen2, stages: list[Stage], sampling: Sampling) -> list[list[in
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(), Sampling(1.0, 0, 1.0)])
-def test_a_batch_gives_what_each_gives_alone(lm: Qwen2, sampling: Sampling) -> None:
+def test_a_batch_gives_what_each_gives_alone(lm: LanguageModel, sampling: Sampling) -> None:
     stages = [Stage(range(20, 90), count, end=95, at_least=2) for count in (300, 40, 7, 1)]
     answers = together(lm, stages, sampling)
     assert answers == alone(lm, stages, sampling)
@@ -138,7 +140,7 @@ def test_a_batch_gives_what_each_gives_alone(lm: Qwen2, sampling: Sampling) -> N
     assert len(answers[3]) == 1
 
 
-def test_a_batch_of_one(lm: Qwen2) -> None:
+def test_a_batch_of_one(lm: LanguageModel) -> None:
     stage = Stage(range(20, 90), 30, end=95)
     batch = generate_batch(lm, PROMPTS[:1], [stage], Sampling(), [mx.random.key(3)])
     single = generate(lm, PROMPTS[0], [stage], Sampling(), mx.random.key(3))

@@ -12,16 +12,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hub_server import Fault, HubServer
-from spark_mlx import cpu, hub, paths
+from spark_mlx import cli, paths
+from spark_mlx.checkpoints import hub
+from spark_mlx.checkpoints.model_config import ModelConfig
+from spark_mlx.checkpoints.model_files import MODEL_FILES
+from spark_mlx.cli import models
+from spark_mlx.convert import published
 from spark_mlx.errors import ConfigError, ModelError, SparkError
-from spark_mlx.model_config import ModelConfig
 
 LM, CODEC = "LLM/model.safetensors", "BiCodec/model.safetensors"
 CONVERTED = "somebody/voices-mlx"
@@ -31,7 +37,8 @@ CLIENT = """
 import json, sys, time
 sleep = time.sleep
 time.sleep = lambda seconds: sleep(min(seconds, 0.01))
-from spark_mlx import hub
+from spark_mlx.checkpoints import hub
+from spark_mlx.convert import published
 from spark_mlx.errors import SparkError
 function, arguments, before = json.loads(sys.argv[1])
 exec(before)
@@ -39,7 +46,8 @@ said = []
 if function == "download":
     arguments |= {"say": said.append, "progress": False}
 try:
-    answer = {"path": str(getattr(hub, function)(**arguments))}
+    module = published if function == "download" else hub
+    answer = {"path": str(getattr(module, function)(**arguments))}
 except SparkError as error:
     answer = {"error": type(error).__name__, "message": str(error)}
 except KeyboardInterrupt:
@@ -88,7 +96,7 @@ class Client:
 def server(checkpoint: Path, model: Path) -> Iterator[HubServer]:
     """Holds the tiny checkpoint under the published name and revision, and a converted model."""
     repos = {hub.REPO: checkpoint, CONVERTED: model, "somebody/original": checkpoint}
-    with HubServer(repos, hub.REVISION) as server:
+    with HubServer(repos, published.REVISION) as server:
         yield server
 
 
@@ -110,7 +118,7 @@ def test_download_makes_the_default_model(server: HubServer, client: Client, mod
     answer = client("download", quantize=None)
     folder = paths.models() / "Spark-TTS-0.5B"
     assert answer["path"] == str(folder)
-    assert answer["said"][0] == hub.LICENCE
+    assert answer["said"][0] == published.LICENCE
     assert (folder / "lm.safetensors").read_bytes() == (model / "lm.safetensors").read_bytes()
     assert hub.resolve(None) == hub.resolve(hub.REPO) == folder
     assert not (paths.home() / "fetched").exists()
@@ -122,13 +130,93 @@ def test_download_makes_the_default_model(server: HubServer, client: Client, mod
     assert len(server.asked("GET", LM)) == 1
 
 
-def test_download_chooses_what_this_device_is_fastest_with(
-    server: HubServer, client: Client
+def test_download_chooses_the_fastest_weights_of_this_device(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer = client("download")
-    chosen = ModelConfig.load(Path(answer["path"])).quantize
-    assert chosen == (8 if cpu.in_use() else None)
-    assert (hub.AUTO_QUANTIZE in answer["said"]) == cpu.in_use()
+    asked: dict[str, Any] = {}
+
+    def download(**arguments: Any) -> Path:
+        asked.update(arguments)
+        return tmp_path
+
+    monkeypatch.setattr(published, "download", download)
+    for on_cpu, choice, bits in ((True, "auto", 8), (False, "auto", None), (True, "none", None)):
+        chosen = SimpleNamespace(default_bits=8 if on_cpu else None)
+        monkeypatch.setattr(models.backends, "choose", lambda chosen=chosen: chosen)
+        assert cli.main(["download", "--quantize", choice]) == 0
+        assert asked["quantize"] == bits
+        out, err = capsys.readouterr()
+        assert out == f"{tmp_path}\n"
+        assert (models.AUTO_QUANTIZE in err) == (on_cpu and choice == "auto")
+
+
+def test_two_downloads_at_once_make_one_whole_model(server: HubServer, client: Client) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(client, "download") for _ in range(2)]
+    answers = [call.result() for call in calls]
+    folder = paths.models() / "Spark-TTS-0.5B"
+    assert [answer.get("path") for answer in answers] == [str(folder)] * 2, answers
+    assert hub.is_complete(folder)
+    assert len(server.asked("GET", LM)) == 1
+    assert sum("Another spark-mlx" in line for answer in answers for line in answer["said"]) == 1
+
+
+@pytest.mark.parametrize("model_id", [hub.REPO, CONVERTED])
+@pytest.mark.parametrize("etag", ['"../../../../outside"', '"/outside"', '".."', '"a/b"'])
+def test_an_etag_cannot_name_a_file_outside_the_cache(
+    server: HubServer, client: Client, model_id: str, etag: str, tmp_path: Path
+) -> None:
+    server.etags = {"config.yaml": etag, "config.json": etag}
+    function = "download" if model_id == hub.REPO else "resolve"
+    arguments = {} if model_id == hub.REPO else {"model": model_id}
+    fails(client(function, **arguments), "no hash", "HF_ENDPOINT")
+    assert not list(tmp_path.rglob("outside*"))
+
+
+@pytest.mark.parametrize("commit", ["../../../outside", "x" * 40, ""])
+def test_a_commit_cannot_name_a_folder_outside_the_cache(
+    server: HubServer, client: Client, commit: str, tmp_path: Path
+) -> None:
+    server.commit = commit
+    assert client("resolve", model=CONVERTED)["error"] == "DownloadError"
+    assert not list(tmp_path.rglob("outside*"))
+
+
+def test_a_damaged_file_of_a_hub_id_is_noticed(server: HubServer, client: Client) -> None:
+    server.faults["lm.safetensors"] = Fault(spoilt=True)
+    answer = client("resolve", model=CONVERTED)
+    assert answer.get("error") == "DownloadError", answer
+    assert "lm.safetensors" in answer["message"]
+    server.faults.clear()
+    assert "path" in client("resolve", model=CONVERTED)
+
+
+def test_only_the_files_of_a_model_are_fetched(
+    server: HubServer, client: Client, model: Path, tmp_path: Path
+) -> None:
+    server.repos = {CONVERTED: shutil.copytree(model, tmp_path / "repo")}
+    (tmp_path / "repo" / "deep").mkdir()
+    for name in ("more.safetensors", "deep/lm.safetensors"):
+        (tmp_path / "repo" / name).write_bytes(b"")
+    assert "path" in client("resolve", model=CONVERTED)
+    fetched = {request.name for request in server.requests if request.method == "GET"}
+    assert fetched - {"tree", "info"} == set(MODEL_FILES)
+
+
+@pytest.mark.parametrize("name", MODEL_FILES)
+def test_an_incomplete_model_is_not_taken_for_the_downloaded_one(model: Path, name: str) -> None:
+    folder = shutil.copytree(model, paths.models() / "Spark-TTS-0.5B")
+    assert hub.resolve(hub.REPO) == folder
+    data = (folder / name).read_bytes()
+    for damaged in (data[:-1], data[:4], b""):
+        (folder / name).write_bytes(damaged)
+        if name.endswith(".json") and damaged == data[:-1]:
+            continue  # the line feed at its end
+        with pytest.raises(ModelError, match="spark-mlx download"):
+            hub.resolve(hub.REPO)
+    (folder / name).unlink()
+    with pytest.raises(ModelError, match="spark-mlx download"):
+        hub.resolve(hub.REPO)
 
 
 def test_only_what_a_conversion_reads_is_fetched(
@@ -140,7 +228,7 @@ def test_only_what_a_conversion_reads_is_fetched(
     (tmp_path / "repo" / "src" / "demo.wav").write_text("")
     assert "path" in client("download")
     fetched = {request.name for request in server.requests if request.method == "GET"}
-    assert fetched - {"tree", "info"} == set(hub.PUBLISHED_FILES)
+    assert fetched - {"tree", "info"} == set(published.PUBLISHED_FILES)
 
 
 def test_a_kept_source_serves_another_model(server: HubServer, client: Client) -> None:
@@ -317,7 +405,7 @@ def test_a_mistyped_folder_is_not_asked_of_the_hub(
 
 def test_a_precision_that_does_not_exist() -> None:
     with pytest.raises(ConfigError, match="float16"):
-        hub.download(dtype="float16")
+        published.download(dtype="float16")
 
 
 def test_a_newer_model_is_not_taken_for_the_downloaded_one(model: Path) -> None:

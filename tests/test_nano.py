@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import spark_mlx
-from spark_mlx import guard, hub, voices
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx import voices
+from spark_mlx.checkpoints import hub
+from spark_mlx.generation import checks
+from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training" / "nano"))
@@ -156,15 +158,35 @@ def test_a_long_text_is_spoken_as_its_sentences(nano: SparkTTS) -> None:
         assert 1 < sentence.end - sentence.start < 6
 
 
+@pytest.mark.parametrize("name", ["ada", "hugo"])
+@pytest.mark.parametrize(
+    ("text", "syllables"),
+    [
+        ("He said that J. R. R. Tolkien wrote it in the nineteen thirties.", 17),
+        ("It is 3 p.m. now and the shop is closed.", 11),
+        ("Yes. I went to the shop and bought some bread.", 10),
+    ],
+)
+def test_every_word_takes_its_time(nano: SparkTTS, name: str, text: str, syllables: int) -> None:
+    """A full stop inside a piece once ended the answer after 0.8 s."""
+    shortest = 0.08 * syllables
+    assert checks.sounding_seconds(nano.say(text, preset(name)).samples, 16_000) >= shortest
+    streamed = np.concatenate([chunk.samples for chunk in nano.stream(text, preset(name))])
+    assert checks.sounding_seconds(streamed, 16_000) >= shortest
+
+
 def test_a_bad_answer_is_drawn_again(nano: SparkTTS, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, other = (nano.say(SENTENCES[3], preset("ada"), seed=seed).samples for seed in (0, 1))
-    examine, seen = guard.examine, []
+    examine, seen = checks.examine, []
 
-    def strict(samples: np.ndarray, rate: int, ended: bool) -> tuple[np.ndarray, str | None]:
+    def strict(
+        samples: np.ndarray, rate: int, ended: bool, shortest: float
+    ) -> tuple[np.ndarray, checks.Fault | None]:
         seen.append(len(samples))
-        return (samples, "no voice") if len(seen) == 1 else examine(samples, rate, ended)
+        fault = (samples, checks.Fault.SILENCE)
+        return fault if len(seen) == 1 else examine(samples, rate, ended, shortest)
 
-    monkeypatch.setattr(guard, "examine", strict)
+    monkeypatch.setattr(checks, "examine", strict)
     again = nano.say(SENTENCES[3], preset("ada"))
     assert seen == [len(plain), len(other)]
     np.testing.assert_array_equal(again.samples, other)

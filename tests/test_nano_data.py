@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from spark_mlx import labels as runtime_labels
+from spark_mlx.generation import labels as runtime_labels
 
 sys.path.insert(0, str(ROOT / "training" / "nano"))
 

@@ -117,7 +117,7 @@ def test_a_convolution_by_blocks_is_a_convolution() -> None:
 
 def test_speaker_mel_is_the_runtimes() -> None:
     mx = pytest.importorskip("mlx.core")
-    runtime = pytest.importorskip("spark_mlx.mel")
+    runtime = pytest.importorskip("spark_mlx.model.mel")
     config = runtime.MelConfig(16_000, 1024, 640, 320, 10, None, 80)
     sound = np.random.default_rng(0).standard_normal((1, 8000)).astype(np.float32)
     expected = np.array(runtime.MelSpectrogram(config)(mx.array(sound)))

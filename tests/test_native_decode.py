@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,14 +12,16 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_unflatten
 
-from conftest import ROOT
-from spark_mlx import native
-from spark_mlx.generate import Stage, generate, generate_batch
-from spark_mlx.lm import LMConfig, Qwen2
-from spark_mlx.native.decoder import Matrix, NativeHead, NativeQwen2, obstacle
-from spark_mlx.precision import describe, quantize, settle
-from spark_mlx.random_model import SHAPES, random_tts
-from spark_mlx.sampling import Draws, Sampling, sample
+from spark_mlx.backends.cpu import native
+from spark_mlx.backends.cpu.backend import CPUBackend
+from spark_mlx.backends.cpu.qwen2 import Matrix, NativeHead, NativeQwen2, obstacle
+from spark_mlx.checkpoints.quantization import convert_dtype, quantize
+from spark_mlx.diagnostics.random_model import SHAPES, random_tts
+from spark_mlx.generation.generate import Stage, generate, generate_batch
+from spark_mlx.generation.language_model import LanguageModel
+from spark_mlx.generation.plain_lm import PlainLM
+from spark_mlx.generation.sampling import Draws, Sampling, sample
+from spark_mlx.model.qwen2 import LMConfig, Qwen2
 
 pytestmark = pytest.mark.skipif(native.layers() is None, reason="the native extension is not there")
 
@@ -73,14 +72,19 @@ def made(size: str, bits: int) -> Qwen2:
     return lm
 
 
-def pair(size: str, bits: int) -> tuple[NativeQwen2, Qwen2]:
+def fit(lm: Qwen2, dtype: str = "float32") -> LanguageModel:
+    convert_dtype(lm, dtype)
+    return CPUBackend().language_model(lm)
+
+
+def pair(size: str, bits: int) -> tuple[NativeQwen2, PlainLM]:
     """The same model, computed natively and by MLX with float32 weights."""
-    ours = settle(made(size, bits))
+    ours = fit(made(size, bits))
     assert isinstance(ours, NativeQwen2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(native, "_extension", None)
-        theirs = settle(made(size, bits))
-    assert type(theirs) is Qwen2
+        theirs = fit(made(size, bits))
+    assert isinstance(theirs, PlainLM)
     return ours, theirs
 
 
@@ -131,7 +135,7 @@ def test_three_thousand_positions() -> None:
     mine, other = ours.make_cache(), theirs.make_cache()
     long = ids(3000)
     for lm, cache in ((ours, mine), (theirs, other)):
-        lm.hidden(lm.embed(long[:, :2990]), cache)
+        lm(long[:, :2990], cache)
     for i in range(2990, 3000):
         step = long[:, i : i + 1]
         assert difference(ours(step, mine), theirs(step, other)) < CLOSE
@@ -165,7 +169,7 @@ def test_alone_together_and_by_mlx(sampling: Sampling, bits: int) -> None:
     for stream, id_ in generate_batch(ours, PROMPTS, STAGES, sampling, keys):
         together[stream].append(id_)
 
-    def alone(lm: Qwen2) -> list[list[int]]:
+    def alone(lm: LanguageModel) -> list[list[int]]:
         return [
             list(generate(lm, prompt, [stage], sampling, key))
             for prompt, stage, key in zip(PROMPTS, STAGES, keys, strict=True)
@@ -245,30 +249,13 @@ def test_what_it_cannot_compute_goes_to_mlx(monkeypatch: pytest.MonkeyPatch) -> 
     undivided = Qwen2(LMConfig(66, 64, 1, 4, 2, 33, 64, 1e-6, 1e4, True))
     assert obstacle(undivided) == "4 heads do not divide 66 channels"
     for lm in (odd, wide, few, unshared, undivided):
-        assert type(settle(lm)) is Qwen2
-    assert "bfloat16, by MLX" in describe(settle(made("small", 32), "bfloat16"))
+        assert isinstance(fit(lm), PlainLM)
+    assert "bfloat16, by MLX" in fit(made("small", 32), "bfloat16").computes_in
 
 
 def test_it_says_what_it_computes_with() -> None:
     for bits, name in ((32, "float32"), (8, "8 bit"), (4, "4 bit")):
-        assert describe(settle(made("small", bits))) == f"{name}, by native code"
-
-
-def test_the_environment_switches_it_off() -> None:
-    code = (
-        "from spark_mlx import precision, random_model\n"
-        "print(precision.describe(random_model.random_tts('tiny').lm))"
-    )
-    environment = {**os.environ, "SPARK_MLX_NATIVE": "0"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT / "tests",
-        env=environment,
-    )
-    assert done.stdout.startswith("float32, by MLX, because")
+        assert fit(made("small", bits)).computes_in == f"{name}, by native code"
 
 
 # The random models that the benchmark measures.
@@ -286,7 +273,8 @@ def compare(shape: str, bits: int | None, monkeypatch: pytest.MonkeyPatch) -> No
     stage = Stage(speech, 200)
     expected = list(generate(theirs, prompt, [stage], GREEDY, mx.random.key(0)))
     fed = mx.array([[*prompt, *expected[:-1]]])
-    hidden = theirs.hidden(theirs.embed(fed), theirs.make_cache())
+    assert isinstance(theirs, PlainLM)
+    hidden = theirs.model.hidden(theirs.embed(fed), theirs.make_cache(), "causal")
     logits = theirs.head(stage.ids)(hidden)
     for name in KERNELS:
         for _ in use(name):

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from conftest import REFERENCE, Arrays
+from conftest import REFERENCE, Arrays, on_each_backend
 from parity import CLIPS, TOLERANCES, check_control_prompts, check_ids, differences
-from spark_mlx import audio
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx.audio import files
+from spark_mlx.tts import SparkTTS
 
 
+@on_each_backend
 @pytest.mark.parametrize("clip", CLIPS)
 def test_floats(tts: SparkTTS, reference: Arrays, clip: str) -> None:
     measured = list(differences(tts, reference, reference, clip))
@@ -17,6 +18,7 @@ def test_floats(tts: SparkTTS, reference: Arrays, clip: str) -> None:
         assert difference <= TOLERANCES[name], name
 
 
+@on_each_backend
 @pytest.mark.parametrize("clip", CLIPS)
 def test_ids(tts: SparkTTS, reference: Arrays, clip: str) -> None:
     check_ids(tts, reference, reference, clip)
@@ -26,6 +28,7 @@ def test_control_prompts(tts: SparkTTS, reference: Arrays) -> None:
     check_control_prompts(tts, reference)
 
 
+@on_each_backend
 @pytest.mark.parametrize("clip", CLIPS)
 def test_from_file_to_tokens(tts: SparkTTS, reference: Arrays, clip: str) -> None:
     voice = tts.clone(REFERENCE / f"{clip}.wav", transcript="a transcript.")
@@ -35,7 +38,7 @@ def test_from_file_to_tokens(tts: SparkTTS, reference: Arrays, clip: str) -> Non
 
 @pytest.mark.parametrize("clip", CLIPS)
 def test_reference_audio(reference: Arrays, clip: str) -> None:
-    samples = audio.reference(REFERENCE / f"{clip}.wav")
+    samples = files.reference(REFERENCE / f"{clip}.wav")
     assert np.abs(samples - reference[f"{clip}.wav_16k"]).max() < 1e-6
-    clipped = audio.speaker_clip(samples, 96_000)
+    clipped = files.speaker_clip(samples, 96_000)
     assert np.abs(clipped - reference[f"{clip}.ref_clip"][0]).max() < 1e-6

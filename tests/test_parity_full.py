@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 from conftest import REFERENCE, Arrays, random_checkpoint
 from parity import CLIPS, TOLERANCES, check_control_prompts, check_ids, differences
 from spark_mlx.convert import convert
-from spark_mlx.pipeline import SparkTTS, load
+from spark_mlx.tts import SparkTTS, load
 
 pytestmark = pytest.mark.full
 

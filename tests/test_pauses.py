@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spark_mlx.pauses import LONGEST, PAUSES, is_silent, pause
-from spark_mlx.text import Boundary
+from spark_mlx.generation.pauses import LONGEST, PAUSES, is_silent, pause
+from spark_mlx.text.segmentation import Boundary
 
 RATE = 16_000
 TONE = 0.3 * np.sin(np.arange(RATE) * 0.3).astype(np.float32)

@@ -6,14 +6,14 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
 
 import spark_mlx
-from conftest import REFERENCE, Arrays
-from spark_mlx import pauses, pipeline
+from conftest import REFERENCE, Arrays, on_each_backend
 from spark_mlx.errors import (
     AudioError,
     ConfigError,
@@ -22,10 +22,12 @@ from spark_mlx.errors import (
     TextError,
     VoiceError,
 )
-from spark_mlx.generate import Stage
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx.generation import pauses, whole
+from spark_mlx.generation.generate import Stage
+from spark_mlx.generation.prefetch import Prefetch
 from spark_mlx.speech import sentences
-from spark_mlx.text import Boundary
+from spark_mlx.text import Boundary, syllables
+from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
 CLIP = REFERENCE / "short.wav"
@@ -44,6 +46,7 @@ def test_public_names() -> None:
         spark_mlx.nothing  # noqa: B018
 
 
+@on_each_backend
 def test_codec_round_trip(tts: SparkTTS, reference: Arrays) -> None:
     codes = tts.codec.encode(reference["short.wav_16k"])
     assert codes.global_tokens.dtype == codes.semantic_tokens.dtype == np.int32
@@ -89,6 +92,7 @@ def test_cloning_without_transcript_never_opens_the_encoder(model: Path, tmp_pat
         tts.clone(CLIP, transcript="a transcript.")
 
 
+@on_each_backend
 def test_cloning_samples_equals_cloning_the_file(tts: SparkTTS, reference: Arrays) -> None:
     import soundfile
 
@@ -98,6 +102,7 @@ def test_cloning_samples_equals_cloning_the_file(tts: SparkTTS, reference: Array
     )
 
 
+@on_each_backend
 def test_same_seed_same_samples(tts: SparkTTS, voice: Voice) -> None:
     first, again, other = (tts.say("Hello.", voice=voice, seed=seed) for seed in (4, 4, 5))
     assert np.array_equal(first.samples, again.samples)
@@ -119,6 +124,7 @@ def test_voice_survives_saving(tts: SparkTTS, voice: Voice, tmp_path: Path) -> N
     )
 
 
+@on_each_backend
 def test_created_voice(tts: SparkTTS) -> None:
     voice = tts.create_voice(gender="male", pitch="high", speed="moderate", seed=1)
     again = tts.create_voice(gender="male", pitch="high", speed="moderate", seed=1)
@@ -132,6 +138,7 @@ def test_created_voice(tts: SparkTTS) -> None:
     assert 0 <= voice.attributes.speed_value <= 10
 
 
+@on_each_backend
 @pytest.mark.parametrize("exact", [{"pitch_value": 250}, {"speed_value": 4}, {}])
 def test_exact_values_are_kept(tts: SparkTTS, exact: dict[str, int]) -> None:
     voice = tts.create_voice(**exact)
@@ -173,7 +180,7 @@ def test_a_voice_of_another_codec_is_refused(tts: SparkTTS, voice: Voice) -> Non
         tts.say("Hello.", voice=stranger)
 
 
-@pytest.mark.parametrize("text", ["", "  \n", "?!…", "🙂", "a\x00b", "a\udc80", "x" * 100_000])
+@pytest.mark.parametrize("text", ["", "  \n", "?!…", "🙂", "\x00\udc80", "x" * 100_000])
 def test_texts_that_cannot_be_spoken(tts: SparkTTS, voice: Voice, text: str) -> None:
     with pytest.raises(TextError):
         tts.say(text, voice=voice)
@@ -184,25 +191,51 @@ def test_pieces_together_give_what_they_give_alone(
 ) -> None:
     text = "A first piece of the text.\nA second, longer than the first.\nThe third."
     together = tts.say(text, voice=voice)
-    monkeypatch.setattr(pipeline, "BATCH", 1)
+    monkeypatch.setattr("spark_mlx.generation.whole.BATCH", 1)
     alone = tts.say(text, voice=voice)
     assert together.samples.shape == alone.samples.shape
     assert np.abs(together.samples - alone.samples).max() < 1e-4
 
 
-def test_streamed_chunks_are_the_speech(tts: SparkTTS, voice: Voice) -> None:
+@on_each_backend
+def test_streamed_chunks_are_the_speech(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing_noise(tts, monkeypatch)
     text = "A first piece of the text.\nAnd then the second one."
     chunks = list(tts.stream(text, voice=voice, look_ahead=None))
     joined = np.concatenate([chunk.samples for chunk in chunks])
     spoken = tts.say(text, voice=voice)
-    if not spoken.warnings:  # nothing was drawn again
-        assert np.abs(joined - spoken.samples).max() < 1e-4
+    assert spoken.warnings == ()  # nothing was drawn again
+    assert spoken.duration > 4
+    assert np.abs(joined - spoken.samples).max() < 1e-4
     assert [chunk.piece for chunk in chunks] == sorted(chunk.piece for chunk in chunks)
     assert {chunk.text for chunk in chunks} == set(text.splitlines())
     ends = np.cumsum([len(chunk.samples) for chunk in chunks]) / tts.sample_rate
     assert [chunk.start for chunk in chunks] == pytest.approx([0, *ends[:-1]])
 
 
+def writing_noise(tts: SparkTTS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each answer be 110 random codes that its key chooses, and its end."""
+
+    def generate(
+        _lm: object, _prompt: object, _stages: object, _: object, key: mx.array
+    ) -> Iterator[int]:
+        codes = mx.random.randint(0, tts.codec.semantic_codes, (110,), key=key).tolist()
+        return iter([*map(tts.vocabulary.semantic.id, codes), tts.vocabulary.end])
+
+    def generate_batch(
+        lm: object, prompts: object, stages: object, sampling: object, keys: list[mx.array]
+    ) -> Iterator[tuple[int, int]]:
+        for stream, key in enumerate(keys):
+            for id_ in generate(lm, prompts, stages, sampling, key):
+                yield stream, id_
+
+    monkeypatch.setattr("spark_mlx.generation.streaming.generate", generate)
+    monkeypatch.setattr("spark_mlx.generation.whole.generate_batch", generate_batch)
+
+
+@on_each_backend
 def test_streaming_starts_before_the_model_has_written(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,10 +248,10 @@ def test_streaming_starts_before_the_model_has_written(
             yield tts.vocabulary.semantic.id(code)
         yield tts.vocabulary.end
 
-    monkeypatch.setattr(pipeline, "generate", generate)
+    monkeypatch.setattr("spark_mlx.generation.streaming.generate", generate)
     # It writes in a thread of its own, and goes on when the first chunk was heard.
-    monkeypatch.setattr(type(tts.lm), "in_any_thread", True)
-    chunks = tts.stream("Hello.", voice=voice, look_ahead=4)
+    monkeypatch.setattr(type(tts.backend), "prefetch", lambda _, make: Prefetch(make))
+    chunks = tts.stream("Good morning.", voice=voice, look_ahead=4)
     next(chunks)
     heard.set()
     assert sum(len(chunk.samples) for chunk in chunks) == (80 - 10) * tts.config.hop
@@ -234,7 +267,7 @@ TONE = (0.3 * np.sin(np.arange(HOP) * 0.3)).astype(np.float32)
 
 
 def saying(
-    tts: SparkTTS, monkeypatch: pytest.MonkeyPatch, answers: Sequence[str] = ("." + "o" * 40,)
+    tts: SparkTTS, monkeypatch: pytest.MonkeyPatch, answers: Sequence[str] = ("." + "o" * 50,)
 ) -> list[int]:
     """Makes the model answer so, in turn: `.` is a code of silence, `o` one of sound, `…` no end.
 
@@ -265,8 +298,8 @@ def saying(
         parts = [code * TONE for code in tokens[start:stop]]
         return np.concatenate([np.zeros(0, np.float32), *parts])
 
-    monkeypatch.setattr(pipeline, "generate", generate)
-    monkeypatch.setattr(pipeline, "generate_batch", generate_batch)
+    monkeypatch.setattr("spark_mlx.generation.streaming.generate", generate)
+    monkeypatch.setattr("spark_mlx.generation.whole.generate_batch", generate_batch)
     monkeypatch.setattr(tts.codec, "decode", decode)
     return keys
 
@@ -283,13 +316,14 @@ def test_sentences_know_their_places_and_times(
         "好的，我们明天早上九点再见。",
     ]
     assert [LETTER[slice(*sentence.span)] for sentence in sentences] == [s.text for s in sentences]
-    assert [s.end - s.start for s in sentences] == pytest.approx([41 * 0.02] * 4)
+    assert [s.end - s.start for s in sentences] == pytest.approx([51 * 0.02] * 4)
     gaps = [b.start - a.end for a, b in itertools.pairwise(sentences)]
     # Each answer begins with 20 ms of silence, which count.
     paragraph, sentence = (pauses.PAUSES[b] - 0.02 for b in (Boundary.PARAGRAPH, Boundary.SENTENCE))
     assert gaps == pytest.approx([paragraph, sentence, paragraph])
 
 
+@on_each_backend
 def test_a_stream_is_what_say_says(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,10 +355,10 @@ def test_a_streamed_answer_that_begins_with_silence_is_drawn_again(
 def test_a_late_beginning_is_better_than_none(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = saying(tts, monkeypatch, ["." * 200 + "o"])
+    keys = saying(tts, monkeypatch, ["." * 200 + "o" * 40])
     chunks = list(tts.stream("Good morning.", voice=voice))
     assert len(keys) == 3
-    assert sum(len(chunk.samples) for chunk in chunks) == 201 * HOP
+    assert sum(len(chunk.samples) for chunk in chunks) == 240 * HOP
 
 
 def test_a_streamed_piece_without_sound_is_reported(
@@ -353,6 +387,20 @@ def test_a_streamed_answer_without_end_is_reported(
     assert not any(chunk.warning for chunk in rest)
 
 
+def test_damaged_characters_are_left_out_with_a_warning(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying(tts, monkeypatch)
+    speech = tts.say("Good\x1b morning.", voice=voice)
+    assert speech.warnings == ("1 control character was left out (U+001B)",)
+    *spoken, last = tts.stream("Good\x1b morning.", voice=voice)
+    assert last.warning == speech.warnings[0]
+    assert not len(last.samples)
+    assert {chunk.spoken for chunk in spoken} == {"Good morning."}
+    assert not any(chunk.warning for chunk in spoken)
+
+
+@on_each_backend
 def test_a_stream_can_be_stopped(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,7 +434,7 @@ def answering(
             if ends[turn]:
                 yield stream, tts.vocabulary.end
 
-    monkeypatch.setattr(pipeline, "generate_batch", generate_batch)
+    monkeypatch.setattr("spark_mlx.generation.whole.generate_batch", generate_batch)
     return bounds
 
 
@@ -411,10 +459,86 @@ def test_an_answer_that_never_ends_is_reported(
     assert "'Hello.'" in speech.warnings[0]
 
 
+LONG = "A sentence that takes noticeably longer to say, than the first one."
+
+
+def test_an_answer_too_short_for_its_words_is_drawn_again(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = saying(tts, monkeypatch, ["o" * 40, "o" * 10 + "." * 90, "o" * 100])
+    speech = tts.say(LONG, voice=voice)
+    assert len(set(keys)) == len(keys) == 3
+    assert len(speech.samples) == 100 * HOP
+    assert speech.warnings == ()
+
+
+def test_words_that_stay_too_short_are_spoken_in_parts(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken: list[list[int]] = []
+    clone = type(tts.vocabulary).clone_prompt
+    monkeypatch.setattr(
+        type(tts.vocabulary),
+        "clone_prompt",
+        lambda self, text, *rest: (spoken.append(text), clone(self, text, *rest))[1],
+    )
+    saying(tts, monkeypatch, [*["o" * 40] * 3, "o" * 60])
+    done: list[tuple[int, int]] = []
+    speech = tts.say(LONG, voice=voice, progress=lambda *counts: done.append(counts))
+    parts = ["A sentence that takes noticeably longer to say.", "than the first one."]
+    assert sorted(spoken) == sorted([LONG] * 3 + parts)
+    assert done == [(1, 1)]
+    assert speech.warnings == ()
+    pause = int(pauses.PAUSES[Boundary.CLAUSE] * tts.sample_rate)
+    assert len(speech.samples) == (60 + 60) * HOP + pause
+    assert [sentence.text for sentence in speech.sentences] == [LONG]
+
+
+def test_parts_that_are_too_short_are_reported(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = saying(tts, monkeypatch, ["o" * 10])
+    speech = tts.say("A sentence of several unpronounceable words.", voice=voice)
+    assert len(set(keys)) == 3 * 3  # three attempts at the whole, its halves and their halves
+    assert len(speech.warnings) >= 2
+    assert all(w.startswith("too little speech for the words in ") for w in speech.warnings)
+    chunks = list(tts.stream("A sentence of several unpronounceable words.", voice=voice))
+    assert [chunk.warning.partition(" in ")[0] for chunk in chunks if chunk.warning]
+
+
+def test_the_words_of_a_stream_that_is_too_short_follow_in_parts(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = saying(tts, monkeypatch, ["o" * 40, "o" * 60])
+    chunks = list(tts.stream(LONG, voice=voice))
+    assert len(keys) == 3
+    assert not any(chunk.warning for chunk in chunks)
+    pause = int(pauses.PAUSES[Boundary.CLAUSE] * tts.sample_rate)
+    assert sum(len(chunk.samples) for chunk in chunks) == (40 + 60 + 60) * HOP + 2 * pause
+    assert {chunk.text for chunk in chunks} == {LONG}
+
+
+def test_the_model_cannot_end_before_there_is_time_for_every_word(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    least: list[int] = []
+    generate_batch = whole.generate_batch
+
+    def watched(lm: object, prompts: object, stages: list[Stage], *rest: Any) -> object:
+        least.extend(stage.at_least for stage in stages)
+        return generate_batch(lm, prompts, stages, *rest)
+
+    monkeypatch.setattr(whole, "generate_batch", watched)
+    speech = tts.say(f"Hi there.\n{LONG}", voice=voice)
+    assert least[:2] == [8, int(0.08 * syllables(LONG) * 50)]
+    for sentence, tokens in zip(speech.sentences, least, strict=False):
+        assert (sentence.end - sentence.start) * 50 >= tokens
+
+
 def test_the_bound_grows_with_the_text(
     tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bounds = answering(tts, monkeypatch, [20] * 2, [True] * 2)
+    bounds = answering(tts, monkeypatch, [20, 100], [True] * 2)
     tts.say("Hi.", voice=voice)
     tts.say("A sentence that takes noticeably longer to say than the first one.", voice=voice)
     assert 100 <= bounds[0] < bounds[1] < 1500
@@ -453,3 +577,28 @@ def test_unknown_dtype_is_refused(model: Path) -> None:
 def test_bfloat16_speaks(model: Path, voice: Voice) -> None:
     tts = spark_mlx.load(model, dtype="bfloat16")
     assert len(tts.say("Hello.", voice=voice).samples) > 0
+
+
+def test_a_short_text_is_read_the_same_in_a_stream(
+    tts: SparkTTS, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first answer has no end, and both draw it again."""
+    whole = tts.say("hi", voice=voice)
+    streamed = list(tts.stream("hi", voice=voice, look_ahead=None))
+    joined = np.concatenate([chunk.samples for chunk in streamed])
+    np.testing.assert_allclose(joined, whole.samples, atol=1e-4)
+    assert [chunk.warning for chunk in streamed if chunk.warning] == list(whole.warnings)
+
+
+def test_a_text_in_several_calls_is_read_as_in_one(tts: SparkTTS, voice: Voice) -> None:
+    one, two = "This is the first sentence.", "This is the other one."
+    both = tts.say(f"{one} {two}", voice=voice)
+    again = tts.say(two, voice=voice, first_piece=1)
+    start = round(both.sentences[1].start * tts.sample_rate)
+    np.testing.assert_allclose(again.samples, both.samples[start:], atol=1e-4)
+    chunks = list(tts.stream(two, voice=voice, look_ahead=None, first_piece=1))
+    assert {chunk.piece for chunk in chunks} == {1}
+    joined = np.concatenate([chunk.samples for chunk in chunks])
+    np.testing.assert_allclose(
+        joined[: len(again.samples)], again.samples[: len(joined)], atol=1e-3
+    )

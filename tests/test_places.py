@@ -6,9 +6,10 @@ import random
 
 import pytest
 
-from spark_mlx.normalise import normalise, replacements
-from spark_mlx.places import Placed
-from spark_mlx.text import Boundary, Piece, clean, pieces, split, tidy
+from spark_mlx.text import Boundary, clean, segment
+from spark_mlx.text.alignment import AlignedText
+from spark_mlx.text.normalization import normalise
+from spark_mlx.text.segmentation import cut
 
 WRAPPED = (
     "This line of a plain text file was cut at its seventieth column, where\r\n"
@@ -43,16 +44,16 @@ PARTS = [
 ]
 
 
-def spoken_pieces(text: str, limit: int = 200) -> list[Piece]:
-    placed = tidy(text)
-    return pieces(text, placed.replace(replacements(placed.text)), limit)
+def unaligned(text: str, limit: int) -> list[str]:
+    """What is spoken of a text in words, without a caller's text behind it."""
+    return [piece.spoken for piece in cut(text, AlignedText.unchanged(text), limit)]
 
 
 def test_places_are_the_callers() -> None:
     text = (
         "\ufeff  Dear\tall,\r\n\r\nit costs $5 at 9:05, which is so\u00adft. 你好，世界！再见。\r\n"
     )
-    found = spoken_pieces(text, 60)
+    found = segment(text, 60)
     assert [(piece.text, piece.spoken) for piece in found] == [
         ("Dear\tall,", "Dear all,"),
         (
@@ -65,7 +66,7 @@ def test_places_are_the_callers() -> None:
 
 
 def test_a_hard_wrapped_sentence_keeps_its_line_break() -> None:
-    first, second = spoken_pieces(WRAPPED)
+    first, second = segment(WRAPPED)
     assert first.text == WRAPPED[: WRAPPED.index(" And")]
     assert "\r\n" in first.text
     assert first.spoken == clean(WRAPPED)[: clean(WRAPPED).index(" And")].replace("3", "three")
@@ -76,7 +77,7 @@ def test_spans_cover_all_that_has_a_sound_once_and_in_order() -> None:
     chance = random.Random(0)
     for _ in range(1000):
         text = "a" + "".join(chance.choices(PARTS, k=chance.randrange(1, 12)))
-        found = spoken_pieces(text, chance.choice([1, 7, 40, 200]))
+        found = segment(text, chance.choice([1, 7, 40, 200]))
         done = 0
         for piece in found:
             start, end = piece.span
@@ -91,7 +92,7 @@ def test_ordinary_pieces_begin_and_end_with_their_words() -> None:
     chance = random.Random(1)
     for _ in range(300):
         text = "a" + "".join(chance.choices(PARTS, k=chance.randrange(1, 12)))
-        for piece in spoken_pieces(text):
+        for piece in segment(text):
             assert piece.text == piece.text.strip(" \r\n\t")
             assert any(map(str.isalnum, piece.text))
 
@@ -101,13 +102,13 @@ def test_what_is_spoken_is_the_same_without_places() -> None:
     for _ in range(300):
         text = "a" + "".join(chance.choices(PARTS, k=chance.randrange(1, 12)))
         limit = chance.choice([10, 50, 200])
-        spoken = [piece.spoken for piece in spoken_pieces(text, limit)]
-        assert spoken == split(normalise(clean(text)), limit)
+        spoken = [piece.spoken for piece in segment(text, limit)]
+        assert spoken == unaligned(normalise(clean(text)), limit)
 
 
 def test_a_long_address_is_shared_out() -> None:
     text = "https://www.example.com/" + "-".join(["part"] * 40)
-    found = spoken_pieces(text)
+    found = segment(text)
     assert len(found) > 1
     assert "".join(piece.text for piece in found) == text
     assert all(piece.text for piece in found)
@@ -126,20 +127,20 @@ def test_a_long_address_is_shared_out() -> None:
     ],
 )
 def test_boundaries(text: str, boundaries: str) -> None:
-    assert "".join(Boundary(piece.boundary).name[0] for piece in spoken_pieces(text)) == boundaries
+    assert "".join(Boundary(piece.boundary).name[0] for piece in segment(text)) == boundaries
 
 
 def test_parts_of_a_long_sentence_share_its_number() -> None:
     text = "This is the start. " + "Some words, " * 20 + "and the end. This is one more."
-    assert [piece.sentence for piece in spoken_pieces(text)] == [0, 1, 1, 2]
+    assert [piece.sentence for piece in segment(text)] == [0, 1, 1, 2]
 
 
 def test_replace() -> None:
-    placed = Placed.whole("a 10 b").replace([(2, 4, "one two")])
-    assert placed.text == "a one two b"
-    assert placed.span(0, 1) == (0, 1)
-    assert placed.span(2, 9) == (2, 4)
-    assert (placed.span(2, 5), placed.span(6, 9)) == ((2, 3), (3, 4))
-    assert placed.span(10, 11) == (5, 6)
-    gone = placed.replace([(2, 10, "")])
+    aligned = AlignedText.unchanged("a 10 b").replace([(2, 4, "one two")])
+    assert aligned.text == "a one two b"
+    assert aligned.span(0, 1) == (0, 1)
+    assert aligned.span(2, 9) == (2, 4)
+    assert (aligned.span(2, 5), aligned.span(6, 9)) == ((2, 3), (3, 4))
+    assert aligned.span(10, 11) == (5, 6)
+    gone = aligned.replace([(2, 10, "")])
     assert (gone.text, gone.span(0, 3)) == ("a b", (0, 6))

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from random_checkpoint import REFERENCE, make_tokenizer, random_tensor
+from random_checkpoint import REFERENCE
 from spark_mlx.convert.pickles import read_records
 from spark_mlx.convert.records import read_floats
+from spark_mlx.diagnostics.random_tokenizer import filled_tokenizer
+from spark_mlx.diagnostics.random_weights import random_tensor
 
 # name, shape, the first two numbers and the sum of absolute values; computed from the recipe's
 # text by other code.
@@ -62,7 +64,7 @@ def test_large_tensor_is_one_stream() -> None:
 
 
 def test_published_token_ids() -> None:
-    tokenizer = make_tokenizer(first_added_id=151643, global_codes=4096, semantic_codes=8192)
+    tokenizer = filled_tokenizer(first_added_id=151643, global_codes=4096, semantic_codes=8192)
     published = {
         "im_end": 151645,
         "bicodec_global_0": 151665,
@@ -77,7 +79,7 @@ def test_published_token_ids() -> None:
 
 
 def test_text_is_bytes_between_control_tokens() -> None:
-    tokenizer = make_tokenizer(first_added_id=256, global_codes=4, semantic_codes=4)
+    tokenizer = filled_tokenizer(first_added_id=256, global_codes=4, semantic_codes=4)
     text = "<|start_content|>é <|gender_1|>"
     assert tokenizer.encode(text).tokens == ["<|start_content|>", "Ã", "©", "Ġ", "<|gender_1|>"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import ROOT
 from spark_mlx.errors import TextError
-from spark_mlx.read import clipboard
+from spark_mlx.reader import clipboard
 from test_cli import Command
 
 DATA = ROOT / "tests" / "data" / "read"

@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT
 from read_samples import column, epub, pdf
 from spark_mlx.errors import TextError
-from spark_mlx.read.documents import LONGEST_PARAGRAPH, Document
-from spark_mlx.read.formats import read_bytes, read_file
+from spark_mlx.reader.documents import LONGEST_PARAGRAPH, Document
+from spark_mlx.reader.formats.detect import read_bytes, read_file
 
 DATA = ROOT / "tests" / "data" / "read"
 
@@ -308,7 +308,7 @@ def test_bad_epubs() -> None:
         return epub(whole, extra={"META-INF/encryption.xml": f"<encryption>{method}</encryption>"})
 
     assert said(locked(font), "x.epub") == ["One"]
-    bomb = epub({"a": f"<p>{'a' * 1000}</p>", "b": " " * (210 << 20)})
+    bomb = epub({"a": f"<p>{'a' * 1000}</p>", "b": " " * (21 << 20)})
     for book, complaint in (
         (locked(lock), "locked by its seller"),
         (epub(whole)[:-40], "damaged"),
@@ -316,7 +316,7 @@ def test_bad_epubs() -> None:
         (epub(whole, manifest=False), "no chapters"),
         (epub({"a": "<img src='a.png'/>"}), "no chapters with text"),
         (epub(whole, extra={"META-INF/encryption.xml": "<a"}), "damaged"),
-        (bomb, "more than 200 MB"),
+        (bomb, "more than 20 MB"),
     ):
         with pytest.raises(TextError, match=complaint):
             read_bytes(book, "x.epub")
@@ -451,6 +451,6 @@ def test_a_document_knows_its_language() -> None:
 
 
 def _blocks(*texts: str) -> list:
-    from spark_mlx.read.documents import Block
+    from spark_mlx.reader.documents import Block
 
     return [Block(text) for text in texts]

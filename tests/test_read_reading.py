@@ -11,11 +11,11 @@ import pytest
 
 from read_stand_in import StandIn
 from spark_mlx.errors import DaemonError, PlaybackError
-from spark_mlx.events import Event
-from spark_mlx.read import moves
-from spark_mlx.read.documents import Block, Document
-from spark_mlx.read.reading import Reading
-from spark_mlx.read.speaking import Speaker, State
+from spark_mlx.reader import navigation
+from spark_mlx.reader.documents import Block, Document
+from spark_mlx.reader.engine import SpeechEngine, State
+from spark_mlx.reader.reading import Reading
+from spark_mlx.speech_queue.events import Event
 
 HOLD = 60.0  # seconds a sentence: longer than any test, so that nothing moves by itself
 DOCUMENT = Document.of(
@@ -36,7 +36,7 @@ def wait_for(reading: Reading, what: Callable[[], bool]) -> list[str]:
     until = time.monotonic() + 10
     while not what():
         heard += [reading.document.text[a:b] for a, b in reading.poll()]
-        assert time.monotonic() < until, (reading.state, reading.notices())
+        assert time.monotonic() < until, (reading.state, reading.take_notices())
         time.sleep(0.002)
     return heard
 
@@ -87,8 +87,8 @@ def test_every_sentence_is_heard_in_order(begin: Begin) -> None:
 
 def test_from_a_place_on(begin: Begin) -> None:
     place = DOCUMENT.text.index("Third")
-    reading, stand_in = begin(0.001, place=place, greeting="Going on.")
-    assert reading.notices() == ["Going on."]
+    reading, stand_in = begin(0.001, position=place, greeting="Going on.")
+    assert reading.take_notices() == ["Going on."]
     heard = wait_for(reading, lambda: reading.state is State.ENDED)
     assert heard == sentences()[3:]
     assert stand_in.asked[0] == "say now 'Going on.'"
@@ -105,15 +105,15 @@ def test_pause_and_go_on(begin: Begin) -> None:
 def test_by_sentence(begin: Begin) -> None:
     reading, stand_in = begin()
     for expected in sentences()[1:4]:
-        moves.sentence(reading, 1)
+        navigation.sentence(reading, 1)
         assert now(reading) == expected  # at once, not only when it is heard
-        wait_for(reading, reading._inbox.empty)
+        wait_for(reading, reading._connection._inbox.empty)
         assert now(reading) == expected
     for expected in [*sentences()[2::-1], sentences()[0]]:
-        moves.sentence(reading, -1)
+        navigation.sentence(reading, -1)
         assert now(reading) == expected
-    assert reading.notices() == ["this is the first sentence"]
-    moves.sentence(reading, 0)
+    assert reading.take_notices() == ["this is the first sentence"]
+    navigation.sentence(reading, 0)
     assert now(reading) == sentences()[0]
     # Within what it was given, the speaker does it itself: it may have the sentence ready.
     assert stand_in.asked.count("skip 1") == 3
@@ -122,23 +122,23 @@ def test_by_sentence(begin: Begin) -> None:
 def test_by_sentence_past_what_was_given(begin: Begin) -> None:
     reading, _ = begin()
     for expected in sentences()[1:]:
-        moves.sentence(reading, 1)
+        navigation.sentence(reading, 1)
         assert now(reading) == expected
         reading.poll()
-    moves.sentence(reading, 1)
+    navigation.sentence(reading, 1)
     assert now(reading) == sentences()[-1]
-    assert "the end is here" in reading.notices()
+    assert "the end is here" in reading.take_notices()
     for expected in sentences()[-2::-1]:
-        moves.sentence(reading, -1)
+        navigation.sentence(reading, -1)
         assert now(reading) == expected
         reading.poll()
 
 
 def test_a_skip_is_heard(begin: Begin) -> None:
     reading, _ = begin()
-    moves.sentence(reading, 1)
+    navigation.sentence(reading, 1)
     assert (
-        wait_for(reading, lambda: now(reading) == sentences()[1] and bool(reading._feed.heard))
+        wait_for(reading, lambda: now(reading) == sentences()[1] and bool(reading._window.current))
         == []
     )
     assert wait_for_heard(reading) == [sentences()[1]]
@@ -155,32 +155,35 @@ def wait_for_heard(reading: Reading) -> list[str]:
 
 def test_by_paragraph_and_heading(begin: Begin) -> None:
     reading, _ = begin()
-    moves.paragraph(reading, 1)
+    navigation.paragraph(reading, 1)
     assert now(reading) == "First sentence here."
-    moves.sentence(reading, 1)
-    moves.paragraph(reading, -1)  # first to the beginning of this one
+    navigation.sentence(reading, 1)
+    navigation.paragraph(reading, -1)  # first to the beginning of this one
     assert now(reading) == "First sentence here."
-    moves.paragraph(reading, -1)
+    navigation.paragraph(reading, -1)
     assert now(reading) == "Heading one"
-    moves.heading(reading, 1)
+    navigation.heading(reading, 1)
     assert now(reading) == "Heading two"
-    moves.heading(reading, 1)
-    moves.heading(reading, -1)
+    navigation.heading(reading, 1)
+    navigation.heading(reading, -1)
     assert now(reading) == "Heading one"
-    moves.heading(reading, -1)
-    assert reading.notices() == ["there is no heading further on", "there is no heading before"]
-    moves.edge(reading, last=True)
+    navigation.heading(reading, -1)
+    assert reading.take_notices() == [
+        "there is no heading further on",
+        "there is no heading before",
+    ]
+    navigation.edge(reading, last=True)
     assert now(reading) == "The last words are these."
-    moves.paragraph(reading, 1)
-    assert reading.notices() == ["this is the last paragraph"]
-    moves.edge(reading, last=False)
+    navigation.paragraph(reading, 1)
+    assert reading.take_notices() == ["this is the last paragraph"]
+    navigation.edge(reading, last=False)
     assert now(reading) == "Heading one"
 
 
 def test_moving_while_paused_stays_paused(begin: Begin) -> None:
     reading, stand_in = begin()
     reading.toggle()
-    moves.paragraph(reading, 1)
+    navigation.paragraph(reading, 1)
     assert reading.state is State.PAUSED
     assert now(reading) == "First sentence here."
     assert not [what for what in stand_in.asked[1:] if what.startswith("say now")]
@@ -194,36 +197,36 @@ def test_moving_while_paused_stays_paused(begin: Begin) -> None:
 
 def test_search(begin: Begin) -> None:
     reading, _ = begin()
-    moves.search_again(reading, 1)
-    assert reading.notices() == ["nothing was searched for yet; / searches"]
-    moves.search(reading, "TELLS  of the")
+    navigation.search_again(reading, 1)
+    assert reading.take_notices() == ["nothing was searched for yet; / searches"]
+    navigation.search(reading, "TELLS  of the")
     assert DOCUMENT.paragraph_at(reading.span[0]) == 3
     first = reading.span
-    moves.search_again(reading, 1)
+    navigation.search_again(reading, 1)
     assert reading.span > first
-    moves.search_again(reading, -1)
+    navigation.search_again(reading, -1)
     assert reading.span == first
-    moves.search_again(reading, -1)
+    navigation.search_again(reading, -1)
     assert DOCUMENT.paragraph_at(reading.span[0]) == 5
-    assert reading.notices() == ["from the end again"]
-    moves.search(reading, "second")
-    assert reading.notices() == ["from the start again"]
+    assert reading.take_notices() == ["from the end again"]
+    navigation.search(reading, "second")
+    assert reading.take_notices() == ["from the start again"]
     assert now(reading) == "Second sentence here."
-    moves.search(reading, "(no [such")
-    assert reading.notices() == ["not found"]
+    navigation.search(reading, "(no [such")
+    assert reading.take_notices() == ["not found"]
     assert now(reading) == "Second sentence here."
 
 
 def test_rate(begin: Begin) -> None:
     reading, stand_in = begin()
     assert reading.rate == 180
-    reading.faster(1)
+    reading.change_rate(1)
     assert (reading.rate, stand_in.rate) == (200, pytest.approx(200 / 180))
     for _ in range(30):
-        reading.faster(-1)
+        reading.change_rate(-1)
     assert (reading.rate, stand_in.rate) == (90, 0.5)
     for _ in range(30):
-        reading.faster(1)
+        reading.change_rate(1)
     assert (reading.rate, stand_in.rate) == (540, 3)
 
 
@@ -243,11 +246,11 @@ def test_the_rate_of_the_speaker_is_left_alone(begin: Begin) -> None:
 def test_the_place_is_kept(begin: Begin) -> None:
     kept: list[int] = []
     reading, _ = begin(keep=kept.append)
-    moves.sentence(reading, 1)
+    navigation.sentence(reading, 1)
     reading.toggle()
     reading.keep()
     assert kept == [DOCUMENT.sentences(1)[0][0]]  # once, as it did not change
-    moves.edge(reading, last=True)
+    navigation.edge(reading, last=True)
     reading.close()
     assert kept[1:] == [DOCUMENT.text.index("The last")]
 
@@ -257,7 +260,7 @@ def test_the_end_is_kept(begin: Begin) -> None:
     reading, _ = begin(0.001, keep=kept.append)
     wait_for(reading, lambda: reading.state is State.ENDED)
     assert kept == [DOCUMENT.end]
-    moves.sentence(reading, -1)
+    navigation.sentence(reading, -1)
     assert now(reading) == sentences()[-1]
 
 
@@ -267,16 +270,16 @@ def test_a_place_that_cannot_be_kept(begin: Begin) -> None:
 
     reading, _ = begin(keep=refuse)
     reading.keep()
-    moves.edge(reading, last=True)
+    navigation.edge(reading, last=True)
     reading.keep()
-    assert reading.notices() == ["the place cannot be kept (No space left on device)"]
+    assert reading.take_notices() == ["the place cannot be kept (No space left on device)"]
 
 
 def test_stopped_by_someone_else(begin: Begin) -> None:
     reading, stand_in = begin()
     stand_in.stop()
     wait_for(reading, lambda: reading.state is State.PAUSED)
-    assert reading.notices() == ["stopped; space goes on"]
+    assert reading.take_notices() == ["stopped; space goes on"]
     reading.toggle()
     assert wait_for_heard(reading) == [sentences()[0]]
 
@@ -284,11 +287,11 @@ def test_stopped_by_someone_else(begin: Begin) -> None:
 def test_a_text_that_fails_is_passed_over(begin: Begin) -> None:
     reading, stand_in = begin()
     stand_in.fault = "the model gave no sound"
-    moves.sentence(reading, 1)
-    moves.edge(reading, last=False)
+    navigation.sentence(reading, 1)
+    navigation.edge(reading, last=False)
     wait_for(reading, lambda: reading.state is State.FAILED)
     # First it goes on with what comes next, then it tries again, then it waits for someone.
-    assert reading.notices() == [
+    assert reading.take_notices() == [
         "the model gave no sound",
         "the model gave no sound; space tries again",
     ]
@@ -301,7 +304,7 @@ def test_a_text_that_fails_is_passed_over(begin: Begin) -> None:
 def test_no_speaker() -> None:
     refusals = 1
 
-    def connect() -> AbstractContextManager[Speaker]:
+    def connect() -> AbstractContextManager[SpeechEngine]:
         nonlocal refusals
         if refusals:
             refusals -= 1
@@ -312,7 +315,11 @@ def test_no_speaker() -> None:
     reading.start()
     wait_for(reading, lambda: reading.state is State.FAILED)
     assert reading.failure == "there is no sound here"
-    for action in (reading.toggle, lambda: moves.sentence(reading, 1), lambda: reading.faster(1)):
+    for action in (
+        reading.toggle,
+        lambda: navigation.sentence(reading, 1),
+        lambda: reading.change_rate(1),
+    ):
         action()
     wait_for(reading, lambda: reading.state is State.SPEAKING)
     assert reading.rate == 200
@@ -339,9 +346,9 @@ def test_paused_while_it_loads() -> None:
     for expected in (State.PAUSED, State.LOADING, State.PAUSED):
         reading.toggle()
         assert reading.state is expected
-    moves.paragraph(reading, 1)
+    navigation.paragraph(reading, 1)
     loaded.set()
-    wait_for(reading, lambda: reading._speaker is not None)
+    wait_for(reading, lambda: reading._connection.engine is not None)
     assert stand_in.asked == []
     reading.toggle()
     assert wait_for_heard(reading) == ["First sentence here."]
@@ -370,7 +377,7 @@ def test_another_speaker_takes_over() -> None:
     reading = Reading(DOCUMENT, lambda: speakers.pop(0))
     reading.start()
     wait_for(reading, lambda: reading.state is State.SPEAKING)
-    moves.paragraph(reading, 1)
+    navigation.paragraph(reading, 1)
     assert wait_for_heard(reading) == ["First sentence here."]
     first.die()
     assert wait_for_heard(reading) == ["First sentence here."]

@@ -7,7 +7,7 @@ from safetensors.numpy import load_file
 
 from conftest import REFERENCE
 from spark_mlx.errors import ConfigError
-from spark_mlx.sampling import Sampling, keep_likeliest, sample
+from spark_mlx.generation.sampling import Sampling, keep_likeliest, sample
 
 STORED = load_file(REFERENCE / "sampler.safetensors")
 CASES = sorted(name for name in STORED if ".probs." in name)

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spark_mlx import audio, player
+from spark_mlx.audio import files, player
 from spark_mlx.errors import AudioError
-from spark_mlx.speech import Sentence, Speech, sentences
-from spark_mlx.stream import Chunk
+from spark_mlx.speech import Chunk, Sentence, Speech, sentences
 
 SPEECH = Speech(np.linspace(-1, 1, 8_000, dtype=np.float32), 16_000, ("too short",))
 
@@ -45,13 +44,13 @@ def test_sentences_of_chunks() -> None:
 
 def test_save(tmp_path: Path) -> None:
     SPEECH.save(tmp_path / "x.flac")
-    assert np.abs(audio.read(tmp_path / "x.flac") - SPEECH.samples).max() < 4e-5
+    assert np.abs(files.read(tmp_path / "x.flac") - SPEECH.samples).max() < 4e-5
     with pytest.raises(AudioError, match=r"x\.doc"):
         SPEECH.save(str(tmp_path / "x.doc"))
 
 
 def test_play(monkeypatch: pytest.MonkeyPatch) -> None:
-    played: list[tuple[audio.Samples, int]] = []
+    played: list[tuple[files.Samples, int]] = []
     monkeypatch.setattr(player, "play", lambda *args: played.append(args))
     SPEECH.play()
     assert played == [(SPEECH.samples, 16_000)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import AtMost
 from daemon_stand import Card, need_portaudio
 from spark_mlx import voices
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx.tts import SparkTTS
 from speechd_stand import Driven, module_command, sound
 
 LONG = "This sentence is one of many that are never heard to the end. " * 100
@@ -127,7 +129,20 @@ def test_input_that_ends_in_the_middle(tmp_path: Path, model: Path) -> None:
         assert driven.close() == 0
 
 
-def test_it_ends_with_the_server(tmp_path: Path, model: Path) -> None:
+def test_ctrl_c_ends_it_in_order(tmp_path: Path, model: Path) -> None:
+    for text in ("", LONG):
+        driven = Driven(module_command(), environment(tmp_path, model))
+        driven.begin()
+        if text:
+            driven.speak(text)
+            driven.until(705)
+        driven.process.send_signal(signal.SIGINT)
+        assert driven.process.wait(20) == 130
+        driven.close()
+        assert driven.stderr == []
+
+
+def test_it_ends_with_the_server(tmp_path: Path, model: Path, at_most: AtMost) -> None:
     driven = Driven(module_command(), environment(tmp_path, model), paced=1)
     driven.begin()
     driven.speak(LONG)
@@ -135,7 +150,7 @@ def test_it_ends_with_the_server(tmp_path: Path, model: Path) -> None:
     assert driven.process.stdout is not None
     began = time.monotonic()
     assert driven.close() == 0
-    assert time.monotonic() - began < 15
+    at_most(time.monotonic() - began, 15)
 
 
 # Commands.
@@ -335,7 +350,7 @@ def test_sound_icons(tmp_path: Path, model: Path) -> None:
 # Stopping.
 
 
-def test_a_hundred_stops(tmp_path: Path, model: Path) -> None:
+def test_a_hundred_stops(tmp_path: Path, model: Path, at_most: AtMost) -> None:
     driven = Driven(module_command(), environment(tmp_path, model), paced=1)
     driven.begin()
     lags = []
@@ -347,12 +362,12 @@ def test_a_hundred_stops(tmp_path: Path, model: Path) -> None:
         events = driven.until(702, 703)
         assert events[-1].code == 703
         lags.append(max([e.time for e in events if e.code == 705], default=asked) - asked)
-        assert events[-1].time - asked < 1.0
+        at_most(events[-1].time - asked, 1)
     driven.close()
     median, worst = sorted(lags)[50], max(lags)
     print(f"stop to last sound: median {median * 1000:.1f} ms, worst {worst * 1000:.1f} ms")
-    assert median < 0.1
-    assert worst < 0.5  # 0.1, on a machine that does nothing else
+    at_most(median, 0.1)
+    at_most(worst, 0.5)  # 0.1, on a machine that does nothing else
 
 
 def test_a_storm_of_stops(module: Driven) -> None:
@@ -449,7 +464,7 @@ TEXT = "This is spoken by somebody. Whoever it is, it has to sound the same."
 
 
 def test_the_daemon_speaks_when_it_runs(
-    daemon: Daemon, tmp_path: Path, model: Path, module: Driven
+    daemon: Daemon, tmp_path: Path, model: Path, module: Driven, at_most: AtMost
 ) -> None:
     broken = tmp_path / "model"  # so that nobody else can
     broken.mkdir()
@@ -462,7 +477,7 @@ def test_the_daemon_speaks_when_it_runs(
     first = next(e for e in driven.until(705) if e.code == 705)
     print(f"to first sound through the daemon: {(first.time - asked) * 1000:.0f} ms")
     asked = driven.stop()
-    assert driven.until(703)[-1].time - asked < 0.5
+    at_most(driven.until(703)[-1].time - asked, 0.5)
     assert sound(driven.spoken("a", "CHAR")).size > 0
     assert driven.close() == 0
 
@@ -486,7 +501,9 @@ def test_a_daemon_that_dies_in_the_middle(daemon: Daemon, tmp_path: Path, model:
 # A server that does not play.
 
 
-def test_it_plays_by_itself_where_the_server_does_not(tmp_path: Path, model: Path) -> None:
+def test_it_plays_by_itself_where_the_server_does_not(
+    tmp_path: Path, model: Path, at_most: AtMost
+) -> None:
     need_portaudio()
     card = Card(tmp_path, speed=4)
     driven = Driven(
@@ -506,7 +523,7 @@ def test_it_plays_by_itself_where_the_server_does_not(tmp_path: Path, model: Pat
     assert driven.until(702, 703)[-1].code == 703
     time.sleep(0.5)
     print(f"from stop to silence on the card: {(card.sounded - asked) * 1000:.0f} ms")
-    assert card.sounded - asked < 0.4
+    at_most(card.sounded - asked, 0.4)
     driven.speak(f"<speak>{LONG}</speak>")
     assert driven.next().code == 701
     driven.send("PAUSE\n")
@@ -532,7 +549,7 @@ def test_without_a_device_the_server_is_told(tmp_path: Path, model: Path) -> Non
 # How soon.
 
 
-def test_characters_and_keys_answer_at_once(home: Path, model: Path) -> None:
+def test_characters_and_keys_answer_at_once(home: Path, model: Path, at_most: AtMost) -> None:
     driven = Driven(module_command(), environment(home, model))
     driven.begin()
     driven.set(language="en")
@@ -547,7 +564,7 @@ def test_characters_and_keys_answer_at_once(home: Path, model: Path) -> None:
     driven.close()
     median, worst = sorted(lags)[20], max(lags)
     print(f"to first sound: median {median * 1000:.1f} ms, worst {worst * 1000:.1f} ms")
-    assert median < 0.03
+    at_most(median, 0.03)
 
 
 def test_the_keyboard_is_rehearsed_and_kept(tmp_path: Path, model: Path) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conftest import AtMost
 from spark_mlx.errors import DaemonError, GenerationError, SparkError
+from spark_mlx.speechd.clip_maker import ClipMaker
 from spark_mlx.speechd.clips import Clips
-from spark_mlx.speechd.feed import Feed, Sound
+from spark_mlx.speechd.message import Message
+from spark_mlx.speechd.message_speaker import MessageSpeaker
 from spark_mlx.speechd.module import Module
 from spark_mlx.speechd.output import ServerOutput
 from spark_mlx.speechd.protocol import Wire
-from spark_mlx.speechd.rehearsal import Rehearsal
 from spark_mlx.speechd.settings import Options, Settings
-from spark_mlx.speechd.source import Sources
-from spark_mlx.speechd.speaker import Message, Speaker
+from spark_mlx.speechd.source import Sound, Sources
 from spark_mlx.speechd.ssml import parse
 from speechd_stand import Event, read_event, sound
 
@@ -47,35 +49,47 @@ class Pipe:
         self.stream.close()
 
 
+class Made:
+    """A tenth of a second of sound for each character; or nothing, until it is closed."""
+
+    def __init__(self, text: str, error: SparkError | None, mute: bool) -> None:
+        self.stopped = threading.Event()
+        self._text = text
+        self._error = error
+        self._mute = mute
+
+    def __iter__(self) -> Iterator[Sound]:
+        if self._mute:
+            self.stopped.wait()
+        for i, char in enumerate(self._text):
+            if self.stopped.is_set():
+                return
+            if self._error is not None and i == len(self._text) // 2:
+                raise self._error
+            yield Sound(np.full(RATE // 10, 1000 + ord(char), np.int16), RATE, (i, i + 1), i)
+
+    def close(self) -> None:
+        self.stopped.set()
+
+
 class Maker:
-    """Makes a tenth of a second of sound for each character; or nothing, or an error."""
+    """A source of such speech."""
 
     failure: SparkError | None = None
 
     def __init__(self, error: SparkError | None = None, mute: bool = False) -> None:
         self.asked: list[tuple[str, str | None]] = []
-        self.feeds: list[Feed] = []
+        self.speeches: list[Made] = []
         self.error = error
         self.mute = mute
         self.came = threading.Semaphore(0)
 
-    def speak(self, text: str, voice: str | None, feed: Feed) -> None:
-        self.asked.append((text, voice))
-        self.feeds.append(feed)
-        self.came.release()
-        if not self.mute:
-            threading.Thread(target=self._make, args=(text, feed), daemon=True).start()
-
-    def _make(self, text: str, feed: Feed) -> None:
+    def speak(self, text: str, voice: str | None) -> Made:
         error, self.error = self.error, None
-        for i in range(len(text)):
-            if error is not None and i == len(text) // 2:
-                break
-            value = 1000 + ord(text[i])
-            samples = np.full(RATE // 10, value, np.int16)
-            if not feed.put(Sound(samples, RATE, (i, i + 1), i)):
-                return
-        feed.close(error)
+        self.asked.append((text, voice))
+        self.speeches.append(Made(text, error, self.mute))
+        self.came.release()
+        return self.speeches[-1]
 
 
 @pytest.fixture
@@ -89,7 +103,7 @@ def message(pipe: Pipe, text: str, maker: Maker, clips: Clips | None = None) -> 
 
 
 def spoken(pipe: Pipe, text: str, maker: Maker, clips: Clips | None = None) -> list[Event]:
-    Speaker(pipe.wire, lambda: None).start(message(pipe, text, maker, clips))
+    MessageSpeaker(pipe.wire, lambda: None).start(message(pipe, text, maker, clips))
     return pipe.events(702, 703, 704)
 
 
@@ -121,17 +135,17 @@ def test_lines_of_two_threads_never_mix(pipe: Pipe) -> None:
     pipe.close()
 
 
-def test_a_stop_ends_a_wait_for_the_model(pipe: Pipe) -> None:
+def test_a_stop_ends_a_wait_for_the_model(pipe: Pipe, at_most: AtMost) -> None:
     maker = Maker(mute=True)
-    speaker = Speaker(pipe.wire, lambda: None)
+    speaker = MessageSpeaker(pipe.wire, lambda: None)
     speaker.start(message(pipe, "Hello", maker))
     assert maker.came.acquire(timeout=10)
     asked = time.perf_counter()
     speaker.stop()
     events = pipe.events(702, 703)
     assert [event.code for event in events] == [701, 703]
-    assert events[-1].time - asked < 0.2
-    assert maker.feeds[0].stopped.is_set()
+    at_most(events[-1].time - asked, 0.2)
+    assert maker.speeches[0].stopped.is_set()
     pipe.close()
 
 
@@ -191,20 +205,20 @@ def test_a_mistake_of_ours_does_not_silence_the_user(pipe: Pipe) -> None:
 
 def test_rehearsing_gives_way_and_goes_on(tmp_path: Path) -> None:
     maker = Maker(mute=True)
-    rehearsal = Rehearsal(lambda: maker)
+    clip_maker = ClipMaker(lambda: maker)
     clips = Clips(tmp_path / "clips")
-    rehearsal.want(clips, "alice", "en")
+    clip_maker.want(clips, "alice", "en")
     assert maker.came.acquire(timeout=10)
-    assert not maker.feeds[0].stopped.is_set()
-    rehearsal.hold()
-    assert maker.feeds[0].stopped.wait(0.2)
+    assert not maker.speeches[0].stopped.is_set()
+    clip_maker.hold()
+    assert maker.speeches[0].stopped.wait(0.2)
     assert not maker.came.acquire(timeout=0.3)
     maker.mute = False
-    rehearsal.go_on()
+    clip_maker.go_on()
     assert maker.came.acquire(timeout=10)
     assert maker.asked[:2] == [("A", "alice"), ("A", "alice")]
     latest = time.monotonic() + 20
     while clips.get("space") is None and time.monotonic() < latest:
         time.sleep(0.01)
     assert Clips(tmp_path / "clips").get("space") is not None
-    rehearsal.hold()
+    clip_maker.hold()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spark_mlx.speechd import names, sound
+from spark_mlx.speechd import names, shaping
 from spark_mlx.speechd.clips import Clip, Clips, trim
 from spark_mlx.speechd.marks import Due, Pace
 from spark_mlx.speechd.protocol import escape
@@ -261,7 +261,7 @@ VOWEL = (8000 * np.sin(2 * np.pi * 200 * np.arange(32_000) / 16_000)).astype(np.
 
 
 def shaped(speed: float = 1.0, pitch: float = 1.0, gain: float = 1.0) -> np.ndarray:
-    shaper = sound.Shaper(16_000, speed, pitch, gain)
+    shaper = shaping.Shaper(16_000, speed, pitch, gain)
     parts = [shaper.process(VOWEL[i : i + 800], i + 800 >= 32_000) for i in range(0, 32_000, 800)]
     return np.concatenate(parts)
 

@@ -6,10 +6,11 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from spark_mlx.codec import codec
+from conftest import on_each_backend
+from spark_mlx import codec
 from spark_mlx.errors import ConfigError
-from spark_mlx.pipeline import SparkTTS
-from spark_mlx.stream import StreamDecoder
+from spark_mlx.generation.stream_decoder import StreamDecoder
+from spark_mlx.tts import SparkTTS
 
 VOICE = np.arange(32, dtype=np.int32) * 100
 
@@ -24,6 +25,7 @@ def streamed(tts: SparkTTS, tokens: list[int], look_ahead: int | None, step: int
     return np.concatenate([*parts, decoder.finish()])
 
 
+@on_each_backend
 @pytest.mark.parametrize("step", [1, 7, 400])
 @pytest.mark.parametrize("count", [1, 9, 30, 240])
 def test_a_full_look_ahead_is_exact(tts: SparkTTS, count: int, step: int) -> None:
@@ -34,6 +36,7 @@ def test_a_full_look_ahead_is_exact(tts: SparkTTS, count: int, step: int) -> Non
     assert np.abs(joined - whole).max() < 1e-5
 
 
+@on_each_backend
 def test_a_part_is_that_of_the_whole(tts: SparkTTS) -> None:
     tokens, hop = codes(200), tts.config.hop
     whole = tts.codec.decode(VOICE, tokens)
@@ -43,6 +46,7 @@ def test_a_part_is_that_of_the_whole(tts: SparkTTS) -> None:
     assert len(tts.codec.decode(VOICE, tokens, 7, 7)) == 0
 
 
+@on_each_backend
 def test_a_long_speech_is_decoded_stretch_by_stretch(
     tts: SparkTTS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +70,7 @@ def test_a_shorter_look_ahead_differs_less_and_less(tts: SparkTTS) -> None:
     assert errors[0] > errors[-1]
 
 
+@on_each_backend
 def test_the_receptive_field_is_what_the_samples_depend_on(tts: SparkTTS) -> None:
     before, after = tts.codec.receptive_field
     tokens = codes(before + after + 41)
@@ -82,6 +87,7 @@ def test_the_receptive_field_is_what_the_samples_depend_on(tts: SparkTTS) -> Non
     assert changed(place + after // 2) > 0
 
 
+@on_each_backend
 def test_sound_starts_before_the_codes_end(tts: SparkTTS) -> None:
     decoder = StreamDecoder(tts.codec, VOICE, look_ahead=5)
     lengths = [len(decoder.push([token])) for token in codes(120)]
@@ -101,12 +107,12 @@ def test_nothing_gives_nothing(tts: SparkTTS) -> None:
 
 def test_receptive_field_of_unequal_layers() -> None:
     """Of a decoder with upsampling in the prenet, against what the samples really depend on."""
-    from spark_mlx.codec.bicodec import BiCodec, BiCodecConfig
-    from spark_mlx.codec.prenet import PrenetConfig
-    from spark_mlx.codec.quantizers import QuantizerConfig
-    from spark_mlx.codec.speaker import SpeakerConfig
-    from spark_mlx.codec.wave_generator import WaveGeneratorConfig
-    from spark_mlx.mel import MelConfig
+    from spark_mlx.model.bicodec.bicodec import BiCodec, BiCodecConfig
+    from spark_mlx.model.bicodec.prenet import PrenetConfig
+    from spark_mlx.model.bicodec.quantizers import QuantizerConfig
+    from spark_mlx.model.bicodec.speaker_encoder import SpeakerConfig
+    from spark_mlx.model.bicodec.wave_generator import WaveGeneratorConfig
+    from spark_mlx.model.mel import MelConfig
 
     mx.random.seed(1)
     speaker = SpeakerConfig(16, 16, 8, 4, (4, 4), 16, 8, 24, 1, 2, 8)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spark_mlx import audio
-from spark_mlx.audio import Samples
-from spark_mlx.stretch import Stretch
+from spark_mlx.audio import files
+from spark_mlx.audio.files import Samples
+from spark_mlx.audio.time_stretch import Stretch
 
 RATE = 16_000
 RATES = (0.5, 0.8, 0.97, 1.03, 1.25, 1.5, 2.0, 3.0)
@@ -78,7 +78,7 @@ def test_chunks_make_no_difference(speech: Samples, rate: float) -> None:
 def test_syllables_keep_their_order_and_their_places(speech: Samples) -> None:
     for rate in RATES:
         sound = stretched(speech, rate, 320)
-        [(begin, end)] = audio.silences(sound, RATE, seconds=0.5 / rate)
+        [(begin, end)] = files.silences(sound, RATE, seconds=0.5 / rate)
         assert begin / RATE * rate == pytest.approx(2.0, abs=0.1)
         assert end / RATE * rate == pytest.approx(3.0, abs=0.1)
 

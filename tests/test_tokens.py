@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from spark_mlx.checkpoints.model_files import TOKENIZER_FILE
 from spark_mlx.errors import ConfigError, ModelError
-from spark_mlx.pipeline import SparkTTS
-from spark_mlx.tokens import TOKENIZER_FILE, Vocabulary
+from spark_mlx.generation.vocabulary import Vocabulary
+from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Attributes
 
 ATTRIBUTES = Attributes(

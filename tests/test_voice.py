@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import pickle
 import random
 import zipfile
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from spark_mlx.errors import VoiceError
-from spark_mlx.voice import LARGEST, Attributes, Voice
+from spark_mlx.voice import LARGEST, MAX_SEMANTIC, Attributes, Voice
 
 CODEC = "c0dec" * 8
 ATTRIBUTES = Attributes(
@@ -262,3 +263,56 @@ def test_damaged_bytes_never_crash(tmp_path: Path) -> None:
         except VoiceError:
             refused += 1
     assert refused > len(damaged) / 2
+
+
+def save_parts(path: Path, compression: int, **changes: Any) -> None:
+    """A voice file as `np.savez` writes it, but compressed in another way."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, array in parts(**changes).items():
+            file = io.BytesIO()
+            np.save(file, array)
+            archive.writestr(f"{name}.npy", file.getvalue())
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_load_refuses_other_compressions(tmp_path: Path, compression: int) -> None:
+    path = tmp_path / "v.npz"
+    save_parts(path, zipfile.ZIP_DEFLATED)
+    assert Voice.load(path).name == "v"
+    save_parts(path, compression)
+    with pytest.raises(VoiceError, match="compressed in a way"):
+        Voice.load(path)
+
+
+@pytest.mark.parametrize("shape", [(10**30,), (2**62, 2**62), (-1,), (2**31, 0, 2**40), ("a",)])
+def test_load_refuses_impossible_shapes(tmp_path: Path, shape: tuple[Any, ...]) -> None:
+    header = repr({"descr": "<i4", "fortran_order": False, "shape": shape}).encode()
+    header += b" " * (118 - len(header)) + b"\n"
+    path = tmp_path / "v.npz"
+    np.savez(path, meta=parts()["meta"])
+    with zipfile.ZipFile(path, "a") as archive:
+        data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        archive.writestr("global_tokens.npy", data)
+    with pytest.raises(VoiceError):
+        Voice.load(path)
+
+
+def test_load_refuses_a_pipe_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "v.npz")
+    with pytest.raises(VoiceError, match="no regular file"):
+        Voice.load(tmp_path / "v.npz")
+
+
+def test_too_many_semantic_tokens(tmp_path: Path) -> None:
+    tokens = np.zeros(MAX_SEMANTIC + 1, dtype=np.int32)
+    assert cloned(semantic_tokens=tokens[1:], transcript="x")
+    with pytest.raises(VoiceError, match="at most 4000"):
+        cloned(semantic_tokens=tokens, transcript="x")
+
+
+def test_errors_stay_short(tmp_path: Path) -> None:
+    for change in ({"origin": "x" * 10**6}, {"created": "x" * 10**6}, {"m" * 10**6: 1}):
+        np.savez(tmp_path / "v.npz", **parts(meta=change))
+        with pytest.raises(VoiceError) as caught:
+            Voice.load(tmp_path / "v.npz")
+        assert len(str(caught.value)) < 1000

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from spark_mlx import paths, voices
+from spark_mlx.audio import files
 from spark_mlx.errors import VoiceError
 from spark_mlx.voice import Voice
 
@@ -161,5 +164,65 @@ def test_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert paths.voices() == Path("/d/spark-mlx/voices")
 
     monkeypatch.setattr(sys, "platform", "darwin")
+    assert paths.models() == Path("/c/spark-mlx/models")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    assert paths.state() == Path("/u/Library/Application Support/spark-mlx/state")
     assert paths.home() == Path("/u/Library/Caches/spark-mlx")
     assert paths.voices() == Path("/u/Library/Application Support/spark-mlx/voices")
+
+
+def test_a_bad_file_never_hides_the_others(tmp_path: Path) -> None:
+    voices.save(voice("good"))
+    (paths.voices() / "damaged.npz").write_bytes(b"x")
+    os.mkfifo(paths.voices() / "pipe.npz")
+    (paths.voices() / "folder.npz").mkdir()
+    assert voices.names() == ["damaged", "folder", "good", "pipe", "preset"]
+    assert voices.find("good") == voice("good")
+    for name in ("damaged", "folder", "pipe"):
+        with pytest.raises(VoiceError, match=name):
+            voices.find(name)
+    (voices._PRESETS / "a-damaged-one.npz").write_bytes(b"x")
+    assert voices.preset("c") == voice("preset")
+
+
+def test_a_voice_named_like_a_preset_leaves_the_default_alone() -> None:
+    assert voices.default("c") == voice("preset")
+    voices.save(voice("preset", first=1))
+    assert voices.find("preset") == voice("preset", first=1)
+    assert voices.default("c") == voice("preset")
+
+
+def test_the_default_is_chosen() -> None:
+    voices.save(voice("mine", first=1))
+    voices.choose_default("mine")
+    assert voices.default("c") == voice("mine", first=1)
+    assert voices.default("another codec") is None
+    voices.rename("mine", "my own")
+    assert voices.default_name() == "my own"
+    (paths.voices() / "my own.npz").write_bytes(b"x")
+    with pytest.raises(VoiceError, match=r"default voice cannot be used.*spark-mlx voice default"):
+        voices.default("c")
+    voices.remove("my own")
+    assert voices.default("c") == voice("preset")
+    for name in ("nobody", "preset.npz"):
+        with pytest.raises(VoiceError, match="no voice"):
+            voices.choose_default(name)
+
+
+def test_the_files_are_private() -> None:
+    paths.voices().mkdir(parents=True)
+    paths.voices().chmod(0o755)
+    path = voices.save(voice("mine"))
+    voices.choose_default("mine")
+    for folder in (paths.voices(), paths.state()):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for file in (path, paths.state() / "default-voice"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("ending", [".npz", *sorted(files.RECORDINGS)])
+def test_a_name_that_would_be_taken_for_a_file(ending: str) -> None:
+    with pytest.raises(VoiceError, match="cannot be a voice's name"):
+        voices.save(voice(f"voice{ending}"))

@@ -13,11 +13,12 @@ import sys
 from collections.abc import Sequence
 
 from spark_mlx.cli.parser import build_parser
+from spark_mlx.cli.printing import note
 from spark_mlx.errors import SparkError, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and gives back its exit status."""
+    """Run one command and return its exit status."""
     args = build_parser().parse_args(argv)
     if args.debug:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
@@ -29,11 +30,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SparkError as error:
         if args.debug:
             raise
-        print(f"spark-mlx: {error}", file=sys.stderr)
+        note(error)
         return 2 if isinstance(error, UsageError) else 1
     except BrokenPipeError:
-        # Whoever read our output has left; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
+        return 1
+    except OSError as error:
+        if args.debug or error.filename is not None:
+            raise
+        # Files are opened by name, and their errors are SparkErrors: this was stdout.
+        _drop_stdout()
+        note(f"cannot write the output: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _drop_stdout() -> None:
+    """Let the rest of the output go nowhere: Python would complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

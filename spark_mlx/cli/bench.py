@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-from spark_mlx.bench import Measurement, Results, run
 from spark_mlx.cli.models import load_model
+from spark_mlx.diagnostics.bench import Measurement, Results, run
 from spark_mlx.errors import UsageError
-from spark_mlx.pipeline import SparkTTS
+from spark_mlx.tts import SparkTTS
 
 
 def bench(args: argparse.Namespace) -> int:
@@ -48,7 +48,7 @@ def _source(args: argparse.Namespace) -> Callable[[], SparkTTS]:
         if args.quantize is not None:
             raise UsageError("--quantize goes with --random; a model folder is made with it or not")
         return functools.partial(load_model, args)
-    from spark_mlx.random_model import random_tts
+    from spark_mlx.diagnostics.random_model import random_tts
 
     return functools.partial(random_tts, args.random, args.dtype or "float32", args.quantize)
 

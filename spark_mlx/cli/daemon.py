@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_mlx import audio
+from spark_mlx.audio import files
+from spark_mlx.audio.time_stretch import OWN_SPEED
 from spark_mlx.daemon import client
 from spark_mlx.daemon.address import Address, default_path
 from spark_mlx.errors import DaemonError, SparkError
-from spark_mlx.stretch import OWN_SPEED
 
 if TYPE_CHECKING:
     from spark_mlx.daemon.server import Server
-    from spark_mlx.speaker import Speaker
+    from spark_mlx.speech_queue.service import SpeechQueue
 
 # What the daemon can do of what `say` can: all other options must be as they are by default.
 _SHARED = {"text", "file", "voice", "rate", "debug"}
@@ -30,24 +28,23 @@ def daemon(args: argparse.Namespace) -> int:
     path = default_path() if args.socket is None else Path(args.socket).absolute()
     if args.status or args.stop:
         return _talk(args, path)
-    from spark_mlx import hub
+    from spark_mlx.checkpoints import hub
     from spark_mlx.daemon.server import Server
-    from spark_mlx.pipeline import load
-    from spark_mlx.speaker import Speaker
+    from spark_mlx.speech_queue.service import SpeechQueue
+    from spark_mlx.tts import load
 
     folder = hub.resolve(args.model)
     idle = None if args.idle_exit is None else 60 * args.idle_exit
     with Address(path) as address:
         loading = functools.partial(load, folder, dtype=args.dtype)
-        speaker = Speaker(loading, voice=args.voice, device=args.device)
-        server = Server(speaker, address, {"model": str(folder), "voice": args.voice}, idle)
+        speech = SpeechQueue(loading, voice=args.voice, device=args.device)
+        server = Server(speech, address, {"model": str(folder), "voice": args.voice}, idle)
         failures: list[SparkError] = []
-        with contextlib.closing(server), _signals(server):
-            print(f"spark-mlx: listening at {path}", file=sys.stderr, flush=True)
-            threading.Thread(
-                target=_watch_loading, args=(speaker, server, failures), daemon=True
-            ).start()
-            server.run()
+        print(f"spark-mlx: listening at {path}", file=sys.stderr, flush=True)
+        threading.Thread(
+            target=_watch_loading, args=(speech, server, failures), daemon=True
+        ).start()
+        server.run((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     if failures:
         raise failures[0]
     return 0
@@ -68,7 +65,7 @@ def say_through_daemon(args: argparse.Namespace, text: str) -> int | None:
     asked = vars(args)
     if any(asked.get(name) != value for name, value in usual.items() if name not in _SHARED):
         return None
-    if args.voice is not None and Path(args.voice).suffix.lower() in audio.RECORDINGS:
+    if args.voice is not None and Path(args.voice).suffix.lower() in files.RECORDINGS:
         return None
     speaker = client.connect()
     if speaker is None:
@@ -98,28 +95,11 @@ def _talk(args: argparse.Namespace, path: Path) -> int:
     return 0
 
 
-def _watch_loading(speaker: Speaker, server: Server, failures: list[SparkError]) -> None:
+def _watch_loading(speech: SpeechQueue, server: Server, failures: list[SparkError]) -> None:
     """Tells when the model is there; a daemon without one ends."""
     try:
-        speaker.wait_loaded()
+        speech.wait_loaded()
         print("spark-mlx: ready", file=sys.stderr, flush=True)
     except SparkError as error:
         failures.append(error)
         server.stop()
-
-
-@contextlib.contextmanager
-def _signals(server: Server) -> Iterator[None]:
-    """Lets the signals that end a process end the server in order. From then on it ends; to be
-    told so again must not break that off, so they are ignored."""
-    ending = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    for number in ending:
-        signal.signal(number, lambda *_: server.stop())
-    # A handler only runs when the wait is over; a byte in the waker ends it.
-    woken = signal.set_wakeup_fd(server.waker.fileno(), warn_on_full_buffer=False)
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(woken)
-        for number in ending:
-            signal.signal(number, signal.SIG_IGN)

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from spark_mlx import hub, voices
+from spark_mlx import voices
+from spark_mlx.checkpoints import hub
 from spark_mlx.install import quick_action, speech_dispatcher
 
 

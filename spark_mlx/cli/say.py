@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import functools
 import sys
-import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-from spark_mlx import audio, live, player, stretch, subtitles, voices
-from spark_mlx import text as texts
+from spark_mlx import subtitles, voices
+from spark_mlx.audio import files, player, time_stretch
+from spark_mlx.audio.playback import portaudio
+from spark_mlx.audio.time_stretch import OWN_SPEED
 from spark_mlx.cli.daemon import say_through_daemon
 from spark_mlx.cli.models import load_model, mention_built_in
 from spark_mlx.cli.screen import Bar, Marker
 from spark_mlx.cli.voice import list_ as list_voices
 from spark_mlx.errors import SubtitleError, TextError, UsageError
-from spark_mlx.pipeline import SparkTTS
-from spark_mlx.playback import portaudio
-from spark_mlx.speech import Sentence
-from spark_mlx.stream import Chunk
-from spark_mlx.stretch import OWN_SPEED
+from spark_mlx.generation.sampling import Sampling
+from spark_mlx.speech import Chunk, Sentence
+from spark_mlx.speech_queue.service import SpeechQueue, Watch
+from spark_mlx.text import clean
+from spark_mlx.tts import SparkTTS
 from spark_mlx.voice import Voice
 
 # In words a minute.
-SLOWEST, FASTEST = (round(rate * OWN_SPEED) for rate in (stretch.SLOWEST, stretch.FASTEST))
+SLOWEST, FASTEST = (
+    round(rate * OWN_SPEED) for rate in (time_stretch.SLOWEST, time_stretch.FASTEST)
+)
 
 
 def say(args: argparse.Namespace) -> int:
@@ -39,7 +42,7 @@ def say(args: argparse.Namespace) -> int:
     # What can be refused is refused before the work is done.
     _check_options(args)
     text = _read_text(args)
-    texts.clean(text)
+    clean(text)
     if args.output is None and (status := say_through_daemon(args, text)) is not None:
         return status
     mention_built_in(args)
@@ -48,7 +51,7 @@ def say(args: argparse.Namespace) -> int:
         _aloud(args, text)
         return 0
     if args.output != "-":
-        audio.check_ending(args.output)
+        files.check_ending(args.output)
     _into_file(args, text)
     return 0
 
@@ -56,12 +59,8 @@ def say(args: argparse.Namespace) -> int:
 def _aloud(args: argparse.Namespace, text: str) -> None:
     """Plays what is written meanwhile."""
 
-    def make(stop: threading.Event) -> Iterable[Chunk]:
-        tts = load_model(args)
-        return tts.stream(text, _voice(tts, args), **_sampling(args), stop=stop)
-
     with contextlib.ExitStack() as screen:
-        watchers: list[live.Watch] = []
+        watchers: list[Watch] = []
         if args.interactive:
             watchers.append(screen.enter_context(Marker(sys.stdout)))
         if args.progress:
@@ -71,12 +70,15 @@ def _aloud(args: argparse.Namespace, text: str) -> None:
             for watcher in watchers:
                 watcher(chunk, position)
 
-        report = live.play(
-            make,
-            device=args.audio_device,
-            rate=_rate(args),
-            watch=watch if watchers else None,
+        speech = screen.enter_context(
+            SpeechQueue(
+                functools.partial(load_model, args),
+                voice=lambda tts: _voice(tts, args),
+                device=args.audio_device,
+                rate=_rate(args),
+            )
         )
+        report = speech.play(text, sampling=_sampling(args), seed=args.seed, watch=watch)
     _write_subtitles(args, report.sentences, _rate(args))
     _warn(report.warnings)
     if args.verbose:
@@ -100,7 +102,13 @@ def _into_file(args: argparse.Namespace, text: str) -> None:
             bar.total = pieces
             bar.update(done - bar.n)
 
-        speech = tts.say(text, voice, **_sampling(args), progress=progress)
+        speech = tts.say(
+            text,
+            voice,
+            **dataclasses.asdict(_sampling(args)),
+            seed=args.seed,
+            progress=progress,
+        )
     spoken = time.perf_counter()
     _warn(speech.warnings)
     if args.verbose:
@@ -109,7 +117,7 @@ def _into_file(args: argparse.Namespace, text: str) -> None:
     speech = speech.at_rate(_rate(args))
     _write_subtitles(args, speech.sentences)
     if args.output == "-":
-        audio.write(sys.stdout.buffer, speech.samples, speech.sample_rate)
+        files.write(sys.stdout.buffer, speech.samples, speech.sample_rate)
     else:
         speech.save(args.output)
 
@@ -164,7 +172,7 @@ def _check_device(args: argparse.Namespace) -> None:
     if args.audio_device is None:
         portaudio.output()
     else:
-        player.Player(audio.LOWEST_RATE, device=args.audio_device)  # is not opened
+        player.Player(files.LOWEST_RATE, device=args.audio_device)  # is not opened
 
 
 def _rate(args: argparse.Namespace) -> float:
@@ -172,9 +180,8 @@ def _rate(args: argparse.Namespace) -> float:
     return float(args.rate) / OWN_SPEED
 
 
-def _sampling(args: argparse.Namespace) -> dict[str, Any]:
-    """What `SparkTTS.say` and `stream` want to know besides text and voice."""
-    return {name: getattr(args, name) for name in ("temperature", "top_k", "top_p", "seed")}
+def _sampling(args: argparse.Namespace) -> Sampling:
+    return Sampling(args.temperature, args.top_k, args.top_p)
 
 
 def _write_subtitles(
@@ -203,15 +210,15 @@ def _tell_speed(duration: float, seconds: float) -> None:
 
 
 def _is_recording(voice: str | None) -> bool:
-    return voice is not None and Path(voice).suffix.lower() in audio.RECORDINGS
+    return voice is not None and Path(voice).suffix.lower() in files.RECORDINGS
 
 
 def _voice(tts: SparkTTS, args: argparse.Namespace) -> Voice:
-    """The voice that the options ask for; without any, a preset, or one made up by the model."""
+    """The voice that the options ask for; without any, the default voice, or one made up."""
     if args.voice is None:
         described = args.gender or args.pitch or args.speed
-        if not described and (preset := voices.preset(tts.codec.fingerprint)) is not None:
-            return preset
+        if not described and (default := voices.default(tts.codec.fingerprint)) is not None:
+            return default
         return tts.create_voice(
             gender=args.gender or "female",
             pitch=args.pitch or "moderate",

@@ -7,7 +7,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from spark_mlx.stream import Chunk
+from spark_mlx.speech import Chunk
 from spark_mlx.subtitles import wrap
 
 REVERSE, PLAIN, TO_THE_END = "\x1b[7m", "\x1b[0m", "\x1b[J"

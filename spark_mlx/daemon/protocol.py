@@ -14,7 +14,7 @@ from typing import Any
 
 from spark_mlx import errors
 from spark_mlx.errors import DaemonError, SparkError
-from spark_mlx.events import Event
+from spark_mlx.speech_queue.events import Event
 
 LONGEST_LINE = 1 << 20  # bytes, of a request
 

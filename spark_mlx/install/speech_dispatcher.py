@@ -20,6 +20,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from spark_mlx.errors import InstallError
 from spark_mlx.install import blocks
 
@@ -52,8 +54,8 @@ class Places:
     @classmethod
     def find(cls) -> Places:
         """By the variables that speech-dispatcher itself goes by."""
-        config = _folder("XDG_CONFIG_HOME", ".config") / "speech-dispatcher"
-        data = _folder("XDG_DATA_HOME", ".local/share")
+        config = platformdirs.user_config_path() / "speech-dispatcher"
+        data = platformdirs.user_data_path()
         program = shutil.which("speech-dispatcher") or "/usr/bin/speech-dispatcher"
         # /usr/bin belongs to /etc, and /usr/local/bin to /usr/local/etc.
         prefix = Path(program).parent.parent
@@ -90,7 +92,7 @@ def install(
     places = Places.find()
     written = [places.starter, places.options]
     # speech-dispatcher goes from the data folder to its neighbour, which takes it to be there.
-    blocks.make(_folder("XDG_DATA_HOME", ".local/share"))
+    blocks.make(platformdirs.user_data_path())
     blocks.write(places.starter, _starter(), executable=True)
     values = [f'{key} "{value}"' for key, value in (("Voice", voice), ("Model", model)) if value]
     # The comments belong to the block, so that nothing of ours stays behind.
@@ -205,8 +207,3 @@ def _made_from(own: bytes | None) -> str:
     """The line that says what a configuration was copied from, or ""."""
     lines = blocks.block(own or b"")
     return next((line for line in lines if line.startswith(_MADE_FROM)), "")
-
-
-def _folder(variable: str, default: str) -> Path:
-    value = Path(os.environ.get(variable, ""))
-    return value if value.is_absolute() else Path.home() / default

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from spark_mlx.places import Span
 from spark_mlx.speechd.ssml import Mark
+from spark_mlx.text.alignment import Span
 
 # Seconds of speech for a character, to begin with: some 15 a second; a Chinese one is a syllable.
 SECONDS = 0.065

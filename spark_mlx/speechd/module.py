@@ -12,14 +12,15 @@ import threading
 from collections.abc import Callable, Sequence
 
 from spark_mlx.errors import SparkError
+from spark_mlx.speechd.clip_maker import ClipMaker
 from spark_mlx.speechd.listing import Listing
-from spark_mlx.speechd.messages import Messages
+from spark_mlx.speechd.message import Message
+from spark_mlx.speechd.message_builder import MessageBuilder
+from spark_mlx.speechd.message_speaker import MessageSpeaker
 from spark_mlx.speechd.output import OwnDevice
 from spark_mlx.speechd.protocol import Wire
-from spark_mlx.speechd.rehearsal import Rehearsal
 from spark_mlx.speechd.settings import Options
 from spark_mlx.speechd.source import Sources
-from spark_mlx.speechd.speaker import Message, Speaker
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Whatever a library prints must not get between the protocol's lines.
     sink = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    wire = Wire(sys.stdin.fileno(), sink)
-    options = Options.load(argv[0] if argv else None)
     try:
+        wire = Wire(sys.stdin.fileno(), sink)
+        options = Options.load(argv[0] if argv else None)
         status = Module(wire, options, Sources(options.model, options.daemon)).run()
     except BrokenPipeError:
         status = 1
+    except KeyboardInterrupt:  # started by hand in a terminal
+        status = 130
     sys.stderr.flush()
     # A model in the middle of a sum would hold the process back, and nothing is left to be done.
     os._exit(status)
@@ -62,9 +65,9 @@ class Module:
         self._options = options
         self._sources = sources
         self._listing = Listing()
-        self._messages = Messages(wire, options, sources, self._listing)
-        self._speaker = Speaker(wire, self._message_ended)
-        self._rehearsal: Rehearsal | None = None
+        self._messages = MessageBuilder(wire, options, sources, self._listing)
+        self._speaker = MessageSpeaker(wire, self._message_ended)
+        self._clip_maker: ClipMaker | None = None
         self._log_file: logging.Handler | None = None
         self._log_level = logging.WARNING
         self._commands: dict[str, Callable[[str], None]] = {
@@ -120,19 +123,19 @@ class Module:
         """Has the model loaded, and the clips of the first voice made, before anyone asks."""
         self._sources.current()
         if self._options.clips:
-            self._rehearsal = Rehearsal(self._sources.current)
+            self._clip_maker = ClipMaker(self._sources.current)
             self._want_clips()
 
     def _message_ended(self) -> None:
-        if self._rehearsal is not None:
+        if self._clip_maker is not None:
             self._want_clips()
-            self._rehearsal.go_on()
+            self._clip_maker.go_on()
 
     def _want_clips(self) -> None:
         """Has the clips made of the voice and the language that are set now."""
-        wanted = self._messages.rehearsed()
-        if wanted is not None and self._rehearsal is not None:
-            self._rehearsal.want(*wanted)
+        wanted = self._messages.clips_wanted()
+        if wanted is not None and self._clip_maker is not None:
+            self._clip_maker.want(*wanted)
 
     # Commands that are answered at once.
 
@@ -254,8 +257,8 @@ class Module:
         if not text or self._speaker.busy:
             self._wire.reply(_CANNOT_SPEAK)
             return
-        if self._rehearsal is not None:
-            self._rehearsal.hold()
+        if self._clip_maker is not None:
+            self._clip_maker.hold()
         message = make(text)
         self._wire.reply("200 OK SPEAKING")
         self._speaker.start(message)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from spark_mlx.speechd.protocol import Pcm, Wire
-from spark_mlx.speechd.sound import silence
+from spark_mlx.speechd.shaping import silence
 
 if TYPE_CHECKING:
-    from spark_mlx.player import Player
+    from spark_mlx.audio.player import Player
 
 # Seconds. How much the server is sent in one event, and so what a stop lets pass at most.
 CHUNK = 0.05
@@ -30,7 +30,7 @@ _FED = 0.5
 _TICK = 0.02
 
 
-class Output(Protocol):
+class MessageOutput(Protocol):
     """Takes one message's sound; `stop` is set when the rest is not wanted."""
 
     def play(self, samples: Pcm, rate: int, stop: threading.Event) -> None:
@@ -94,7 +94,7 @@ class OwnDevice:
         Raises:
             PlaybackError: there is no device.
         """
-        from spark_mlx.playback import portaudio
+        from spark_mlx.audio.playback import portaudio
 
         portaudio.output()
 
@@ -106,7 +106,7 @@ class OwnDevice:
         """
         if self._player is None or self._rate != rate:
             # Not above: the server plays nearly always, and then PortAudio is not needed.
-            from spark_mlx.player import Player
+            from spark_mlx.audio.player import Player
 
             self.close()
             player = Player(rate)

@@ -1,0 +1,1 @@
+"""Options of the commands, a file for each group; imports nothing heavy."""
