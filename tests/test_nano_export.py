@@ -26,7 +26,7 @@ from voice_encoder import SpeakerEncoder
 
 
 class Parts(torch.nn.Module):  # type: ignore[misc]
-    """The parts of `train_decoder.SpeakingModel`, which needs no teacher here."""
+    """The parts of `speaking_model.SpeakingModel`, which needs no teacher here."""
 
     def __init__(self) -> None:
         super().__init__()

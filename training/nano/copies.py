@@ -26,8 +26,8 @@ from labels import f0_track
 from listener import normalised
 from render import trimmed
 from sizes import NANO
+from speaking_model import SpeakingModel, listening
 from teacher import Teacher, Utterance
-from train_decoder import SpeakingModel, listening
 from train_listener import ListenerModel
 from voices import Style
 

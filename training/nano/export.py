@@ -20,18 +20,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import loop
-from sizes import NANO, Sizes
+from sizes import NANO, TEXTS, Sizes
 from vocabulary import Vocabulary
 
 State = Mapping[str, Tensor]
-LONGEST_PIECE = 120  # characters of a text that are spoken at once
 
 
 def write(folder: Path, sizes: Sizes, speaking: State, listener: State, lm: State) -> None:
     """Writes a checkpoint.
 
     Args:
-        speaking: the state of `train_decoder.SpeakingModel`.
+        speaking: the state of `speaking_model.SpeakingModel`.
         listener: of `listener.Listener`.
         lm: of `qwen.Qwen2`.
     """
@@ -141,13 +140,13 @@ def _codec(sizes: Sizes) -> dict[str, Any]:
 
 
 def convert(checkpoint: Path, model: Path) -> None:
-    """Converts a checkpoint, and says how long a piece of text this model takes at once."""
+    """Convert a checkpoint, and add to its configuration which texts this model speaks."""
     from spark_mlx.convert import convert as run
 
     run(checkpoint, model, overwrite=True)
     path = model / "config.json"
     settings = json.loads(path.read_text())
-    path.write_text(json.dumps(settings | {"longest_piece": LONGEST_PIECE}, indent=2) + "\n")
+    path.write_text(json.dumps(settings | TEXTS, indent=2) + "\n")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import mlx.core as mx
 
 import spark_mlx
+from sizes import TEXTS
 from voices import Style
 
 SENTENCE = "A quiet morning brings the boats back to the harbor, one after another."
@@ -59,7 +60,8 @@ def pack(checkpoint: Path, model: Path, out: Path, bits: int | None) -> None:
     mx.eval(narrow)
     mx.save_safetensors(str(out / "codec.safetensors"), narrow)
     settings = json.loads((out / "config.json").read_text())
-    settings["longest_piece"] = json.loads((model / "config.json").read_text())["longest_piece"]
+    exported = json.loads((model / "config.json").read_text())
+    settings |= {name: exported[name] for name in TEXTS}
     (out / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
 

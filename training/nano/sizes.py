@@ -166,3 +166,7 @@ TINY = Sizes(
     codebook_size=64,
     reference_seconds=1,
 )
+
+# Which texts the model speaks, in the settings of a model folder: characters of a piece, whether a
+# piece holds one sentence only, and the languages. It learns from single English sentences.
+TEXTS = {"longest_piece": 120, "single_sentences": True, "languages": ["en"]}

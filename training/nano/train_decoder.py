@@ -21,8 +21,8 @@ from data import HOP, RATE, Clips
 from discriminators import Discriminators, judges_loss, speaker_losses
 from encoded import Encoded, Segments, encode
 from losses import SpectralLoss
-from sizes import NANO, Sizes
-from speaking import Prenet, WaveGenerator
+from sizes import NANO
+from speaking_model import SpeakingModel, listening
 from token_model import STEPS, TokenModel
 
 
@@ -51,40 +51,6 @@ class Settings:
     spectrum: float = 3.0
     fooling: float = 0.3
     matching: float = 1.0
-
-
-class SpeakingModel(nn.Module):
-    """Semantic and global tokens → samples: everything that goes on learning."""
-
-    def __init__(self, sizes: Sizes, tokens: TokenModel) -> None:
-        super().__init__()
-        self.quantizer = tokens.quantizer
-        self.speaker_encoder = tokens.speaker_encoder
-        self.prenet: Prenet = tokens.prenet
-        self.wave_generator = WaveGenerator(sizes.speaking)
-
-    def forward(self, tokens: Tensor, voices: Tensor, first: int, frames: int) -> Tensor:
-        """Tokens (B, W), global tokens (B, G) → the samples of `frames` frames from `first` on."""
-        return self.wave_generator(self.features(tokens, voices)[..., first : first + frames])
-
-    def features(self, tokens: Tensor, voices: Tensor) -> Tensor:
-        """Tokens (B, W), global tokens (B, G) → what the wave generator is given (B, C, W)."""
-        features: Tensor = self.prenet(
-            self.quantizer.decode(tokens), self.speaker_encoder.decode(voices)
-        )
-        return features
-
-    def learning(self) -> list[nn.Parameter]:
-        """What speaks; what listens stays as it is, or a recording would get other tokens."""
-        voice = self.speaker_encoder
-        parts: list[nn.Module] = [
-            self.quantizer.out_project,
-            voice.quantizer.project_out,
-            voice.project,
-            self.prenet,
-            self.wave_generator,
-        ]
-        return [p for part in parts for p in part.parameters()]
 
 
 class Training:
@@ -196,21 +162,24 @@ class Training:
 
     def restore(self, state: dict[str, object]) -> None:
         """Goes on from a state; what a packed one has not (`checkpoint.py`) begins anew."""
-        for name in ("model", "judges", "optimiser", "judges_optimiser"):
+        self.model.load_state_dict(self._with_own_ears(state["model"]))
+        for name in ("judges", "optimiser", "judges_optimiser"):
             if name in state:
                 getattr(self, name).load_state_dict(state[name])
         self.tokens.spectrum.load_state_dict(state["head"])  # type: ignore[arg-type]
-        mean, step = state["mean"], state["step"]
-        assert isinstance(mean, dict) and isinstance(step, int)
-        self.mean, self.step = mean, step
+        self.mean = self._with_own_ears(state["mean"])
+        step = state["step"]
+        assert isinstance(step, int)
+        self.step = step
         self.began = 0 if "optimiser" in state else step
 
-
-def listening(folder: Path, sizes: Sizes, device: str) -> TokenModel:
-    """The listening half of `train_tokens.py`, as it was left, with no more to learn."""
-    model = TokenModel(sizes).to(device)
-    model.load_state_dict(loop.load(folder / "tokens.pt", device)["model"])
-    return model.requires_grad_(False).eval()
+    def _with_own_ears(self, state: object) -> dict[str, Tensor]:
+        """A state whose listening half is this model's: the tokens may have learnt more since."""
+        assert isinstance(state, dict)
+        learning = {id(parameter) for parameter in self._learning}
+        spoken = {n for n, p in self.model.named_parameters() if id(p) in learning}
+        own = loop.snapshot(self.model)
+        return {name: state[name] if name in spoken else value for name, value in own.items()}
 
 
 def main() -> None:

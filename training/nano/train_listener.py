@@ -23,8 +23,8 @@ import loop
 from data import HOP, RATE, Batch, Clips
 from listener import Listener, normalised
 from sizes import NANO, Sizes
+from speaking_model import listening
 from token_model import MELS, PHONEMES, STEPS, TokenModel, octaves
-from train_decoder import listening
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ from encoded import Encoded, encode
 from qwen import Qwen2
 from sequences import Batch, Sequences
 from sizes import NANO
-from train_decoder import listening
+from speaking_model import listening
 from vocabulary import Vocabulary
 
 # So many letters to either side of the one that is due are on the way, too: a sound depends on its
