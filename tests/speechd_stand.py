@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -210,8 +211,10 @@ class Dispatcher:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
-        self.runtime = folder / "run"
-        self.runtime.mkdir(mode=0o700, parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Not in the folder, whose path may be too long for a socket.
+        self._runtime = tempfile.TemporaryDirectory(prefix="speechd")
+        self.runtime = Path(self._runtime.name)
         self.environment = {
             **environment,
             "HOME": str(folder),
@@ -252,6 +255,7 @@ class Dispatcher:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self._runtime.cleanup()
 
     def story(self) -> str:
         """What it logged."""

@@ -152,7 +152,7 @@ def _answer(
 
     def write() -> Iterator[int]:
         nonlocal ended
-        mx.clear_cache()  # of the buffers that the pieces before have left
+        request.computing.clear_cache()  # of the buffers that the pieces before have left
         ids = generate(request.lm, prompt, [stage], request.sampling, key)
         for id_ in request.computing.iterate(ids):
             if id_ == stage.end:

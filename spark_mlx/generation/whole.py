@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import mlx.core as mx
 import numpy as np
 
 from spark_mlx.audio.files import Samples
@@ -145,7 +144,7 @@ def _answer(
     keys = [request.key(words, attempt) for words in batch]
     answers: list[list[int]] = [[] for _ in batch]
     with request.computing:
-        mx.clear_cache()  # of the buffers that the pieces before have left
+        request.computing.clear_cache()  # of the buffers that the pieces before have left
         for stream, id_ in generate_batch(request.lm, prompts, stages, request.sampling, keys):
             if stop is not None and stop.is_set():
                 break
