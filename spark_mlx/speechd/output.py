@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 CHUNK = 0.05
 # Of silence before the mark at which a message is broken off for a pause. The server queues that
 # mark first, and then tells its player to halt there. A player with nothing left to play passes the
-# mark in between, and the server is mute for good (0.11.4, and newer ones read alike). It must be
-# more than the two periods, of some 20 ms, that a card takes without making anyone wait.
-_HALT = 0.15
+# mark in between, and the server is mute for good (0.11.4, and newer ones read alike). It must
+# outlast the two periods, of some 20 ms, that a card takes without making anyone wait, and the
+# server's own delays: with 0.15 s two pauses of some ninety hung, with 0.5 s none of sixty.
+_HALT = 0.5
 _ANY_RATE = 16_000  # of a message that is broken off before its first sound, Hz
 # How far a device of our own is fed ahead of what is heard, and how often it is looked at.
 _FED = 0.5
