@@ -116,7 +116,7 @@ def inference_path(tree: Path) -> dict[Path, int]:
         done = subprocess.run(
             [sys.executable, "-c", TRACE, str(tree / "spark_mlx" / "nano")],
             cwd=folder,
-            env={**os.environ, "SPARK_MLX_BACKEND": "mlx", "SPARK_MLX_NATIVE": "0"},
+            env={**os.environ, "SPARK_MLX_BACKEND": "mlx"},
             capture_output=True,
             text=True,
             check=False,
