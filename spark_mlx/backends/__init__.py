@@ -57,7 +57,7 @@ class Backend(Protocol):
         ...
 
     def prefetch(self, make: Callable[[], Iterator[T]]) -> Prefetched[T]:
-        """What makes items while earlier ones are used, where that gains time."""
+        """Make items while earlier ones are used, where that gains time."""
         ...
 
 

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
         if stdout.error is None:
             return status
-    # What is left in Python's buffer must not make it complain at its exit.
+    # Point stdout at nothing, or Python would complain when it flushes its buffer at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     # A reader that left has what it wanted, and a failure was told of already.
     if status == 0 and not isinstance(stdout.error, BrokenPipeError):

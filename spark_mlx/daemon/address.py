@@ -95,7 +95,7 @@ def dial(path: Path, timeout: float = 2.0) -> socket.socket | None:
     """A connection to the daemon at a path; None when none listens there.
 
     Raises:
-        DaemonError: another user listens, or nobody answers.
+        DaemonError: another user listens, or there is no answer.
     """
     if len(os.fsencode(path)) > LONGEST_PATH:
         return None

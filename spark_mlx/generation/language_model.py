@@ -58,7 +58,7 @@ class Batch(Protocol):
 class LanguageModel(Protocol):
     @property
     def dtype(self) -> str:
-        """What activations are computed in: "float32" or "bfloat16"."""
+        """The type of the activations: "float32" or "bfloat16"."""
         ...
 
     @property

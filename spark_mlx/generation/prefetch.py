@@ -132,7 +132,7 @@ class _Thread:
     """The one background thread of a process, begun when it is first needed."""
 
     def __init__(self) -> None:
-        # Entered again by one thread when it collects garbage within: an iterator nobody took.
+        # Entered again by one thread when it collects garbage within: an abandoned iterator.
         self._changed = threading.Condition(threading.RLock())
         self._open: deque[Prefetch[Any]] = deque()
         self._holds = 0

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import mlx.core as mx
 import mlx.nn as nn
 
-# What a query may attend to: all keys (None), those up to its own ("causal": the last query sees
-# all keys, each one before it one key less), or an array that broadcasts to (B, heads, T, S): true
-# where it may, or numbers to be added to the scores.
+# The keys that a query may attend to: all (None), those up to its own ("causal": the last query
+# sees all keys, each one before it one key less), or an array that broadcasts to (B, heads, T, S):
+# true where it may, or numbers to be added to the scores.
 Mask = mx.array | Literal["causal"] | None
 
 # The first and the last frame of a stretch, both included.

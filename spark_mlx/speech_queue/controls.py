@@ -1,4 +1,4 @@
-"""What callers do to a speech queue beside giving it texts: stop, pause, skip, ask, set."""
+"""Control a speech queue: stop, pause, skip, read its status, set rate and volume."""
 
 from __future__ import annotations
 
